@@ -1,0 +1,180 @@
+//! What a format is, and the one table of them.
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::model::{ItemKind, Loss, Store};
+use crate::place::{Probe, Source, Staging};
+
+/// One store format. It states all facts about itself: help, detection, options, completions, the
+/// tables of the documentation and the test cases are derived from [`FORMATS`].
+pub trait Format: Sync {
+    /// The name, as in `jks:PATH` and `--to jks`.
+    fn name(&self) -> &'static str;
+
+    /// What it is, for people: "Java KeyStore".
+    fn title(&self) -> &'static str;
+
+    /// File name extensions that stand for it when an output is named, without the dot.
+    fn suffixes(&self) -> &'static [&'static str];
+
+    /// What it can hold.
+    fn carries(&self) -> Carries;
+
+    /// Options of its own, for the command line.
+    fn options(&self) -> &'static [Opt] {
+        &[]
+    }
+
+    /// Whether these bytes are of this format. Content decides, never the name.
+    fn detect(&self, probe: &Probe<'_>) -> Match;
+
+    /// Reads a whole store. Keys stay sealed where that saves work. Entries that can't be read while
+    /// others can go into `Store::defects`.
+    fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store>;
+
+    /// Writes `store` into `to` and returns what it could not express.
+    ///
+    /// The store was prepared by `jobs::prepare`: it holds only kinds of entry that [`Format::carries`]
+    /// names; labels obey `Carries::labels`; every secret is open, or sealed by this very format under
+    /// the password that `ctx` has (then the writer copies `Seal::raw`). `base` is the store that is
+    /// being rewritten, if it is of this format.
+    fn write(
+        &self,
+        store: &Store,
+        base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>>;
+}
+
+/// How sure a format is that bytes are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Match {
+    /// They are not.
+    No,
+    /// They may be (a bare DER SEQUENCE, text that has a PEM line somewhere).
+    Maybe,
+    /// They are: a magic number or an unmistakable structure.
+    Yes,
+}
+
+/// What a format can hold, as a table row.
+#[derive(Clone, Copy, Debug)]
+pub struct Carries {
+    /// The kinds of entry.
+    pub items: &'static [ItemKind],
+    /// Labels.
+    pub labels: Labels,
+    /// Whether more than one entry fits.
+    pub many: bool,
+    /// What it can say of trust.
+    pub trust: TrustRange,
+    /// What protects it.
+    pub password: PasswordUse,
+    /// Whether a new store can take the place of the current one by renaming.
+    pub swap: bool,
+}
+
+/// How a format labels its entries.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels {
+    /// Not at all.
+    None,
+    /// It may; two may be equal.
+    Optional,
+    /// Every entry has one, and no two are equal after this function (`JKS` compares in lower case).
+    Unique(fn(&str) -> String),
+}
+
+/// What a format can say of a certificate's trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustRange {
+    /// Nothing; a certificate on its own is just there.
+    None,
+    /// Every certificate on its own is an anchor for everything (Java).
+    AlwaysAnchor,
+    /// Trusted or not, for everything.
+    OneBit,
+    /// A level for each purpose.
+    PerPurpose,
+}
+
+/// How a format uses a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordUse {
+    /// It has none.
+    Never,
+    /// Only around private keys, and then by choice.
+    KeysByChoice,
+    /// Needed as soon as the store holds a key; without keys it may be left off.
+    WithKeys,
+    /// Always.
+    Always,
+}
+
+/// An option of one format, from which the command line's own is built.
+#[derive(Clone, Copy, Debug)]
+pub struct Opt {
+    /// The long name, without dashes: `p12-profile`.
+    pub name: &'static str,
+    /// The allowed values with one line of help each; empty for a free value.
+    pub values: &'static [(&'static str, &'static str)],
+    /// What stands for the value in help texts.
+    pub value_name: &'static str,
+    /// The value when it isn't given, as help shows it.
+    pub default: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+/// Every format, in the order of help texts and of detection among equals.
+pub const FORMATS: &[&dyn Format] = &[
+    &crate::jks::Jks,
+    &crate::jks::Jceks,
+    &crate::p12::P12,
+    &crate::pem::Pem,
+    &crate::der::DerFile,
+    &crate::p7b::P7b,
+];
+
+/// The format called `name`.
+pub fn by_name(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|f| f.name() == name)
+}
+
+/// The format that a file name's extension stands for, in any case of letters.
+pub fn by_suffix(path: &std::path::Path) -> Option<&'static dyn Format> {
+    let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
+    FORMATS.iter().copied().find(|f| f.suffixes().contains(&suffix.as_str()))
+}
+
+/// The names of all formats, for messages: `jks, jceks, p12, …`.
+pub fn names() -> String {
+    FORMATS.iter().map(|f| f.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The format of what `probe` shows, by content alone. An error names a format that is known but not
+/// supported, or says that none was recognised.
+pub fn detect(probe: &Probe<'_>) -> Result<&'static dyn Format> {
+    let best = FORMATS.iter().copied().map(|f| (f.detect(probe), f));
+    // `max_by_key` would take the last among equals; the table's order counts, so the first.
+    let best = best.fold(None, |best: Option<(Match, &'static dyn Format)>, (m, f)| match best {
+        Some((b, _)) if b >= m => best,
+        _ if m == Match::No => best,
+        _ => Some((m, f)),
+    });
+    match best {
+        Some((Match::Yes, f)) => Ok(f),
+        best => match (crate::foreign::name(probe), best) {
+            (Some(what), _) => Err(Error::unsupported(format!("this is a {what}, which can't be read"))
+                .hint("convert it with its own tool to PKCS#12 or PEM first")),
+            (None, Some((_, f))) => Ok(f),
+            (None, None) => Err(Error::malformed(if probe.head.is_empty() && !probe.directory {
+                "the file is empty"
+            } else {
+                "not a keystore of any known format"
+            })
+            .hint(format!("known formats: {}; FORMAT:PATH forces one", names()))),
+        },
+    }
+}

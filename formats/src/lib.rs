@@ -1,0 +1,32 @@
+//! Readers and writers of certificate and key stores around one common model.
+//!
+//! ```text
+//! place (bytes) → Format::read → model::Store → Format::write → place::Staging → storeset (swap)
+//! ```
+//!
+//! The library has no terminal, no environment and no global state: passwords, options, randomness and
+//! the clock come in through [`Ctx`]. A newcomer reads [`model`] first, then [`Format`] and its table
+//! [`FORMATS`], then one of the folders named after a format.
+
+pub mod asn1;
+mod context;
+pub mod crypto;
+mod der;
+pub mod error;
+mod foreign;
+mod format;
+mod jks;
+pub mod jobs;
+pub mod model;
+mod p12;
+mod p7b;
+mod pem;
+pub mod place;
+pub mod query;
+pub mod storeset;
+
+pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
+pub use error::{Error, Kind, Result};
+pub use format::{
+    Carries, FORMATS, Format, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix, detect, names,
+};

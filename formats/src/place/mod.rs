@@ -1,0 +1,10 @@
+//! Where bytes live: sources to read, probes to recognise them by, staging to write into.
+//!
+//! Nothing in here knows a format. Formats read from a [`Source`] and write only into a [`Staging`];
+//! `storeset` alone moves what was staged into place.
+
+mod source;
+mod staging;
+
+pub use source::{Identity, Probe, Source};
+pub use staging::Staging;

@@ -1,0 +1,220 @@
+//! One thing to read: a file, a folder, or bytes in memory.
+
+use crate::error::{Error, Kind, Result};
+use crate::model::Buffer;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// A larger file is no keystore; refusing it bounds memory.
+const LIMIT: u64 = 2 << 30;
+/// As much as detection may look at.
+const HEAD: usize = 4096;
+
+/// One thing to read. The bytes are fetched once, when somebody asks for them.
+pub struct Source {
+    path: PathBuf,
+    origin: Origin,
+    head: OnceLock<Vec<u8>>,
+    bytes: OnceLock<Arc<Buffer>>,
+}
+
+enum Origin {
+    File(File, Identity),
+    /// A pipe or device: no size, no second reading.
+    Stream(File),
+    Directory,
+    Memory,
+}
+
+/// Which file it was and in which state, so that a change by somebody else is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last change of content, in nanoseconds since 1970.
+    pub modified_ns: i128,
+}
+
+impl Identity {
+    /// From what the system says of a file.
+    pub fn of(meta: &Metadata) -> Self {
+        Identity {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+            modified_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+        }
+    }
+}
+
+/// What detection sees: the first bytes (up to 4 KiB), the whole size where known, and the name.
+pub struct Probe<'a> {
+    /// The first bytes.
+    pub head: &'a [u8],
+    /// The size of the file in bytes, if it has one.
+    pub size: Option<u64>,
+    /// The name, as the caller gave it.
+    pub path: &'a Path,
+    /// It is a folder.
+    pub directory: bool,
+}
+
+impl Source {
+    /// Opens a file or folder. Links are followed: the caller named this very path.
+    pub fn open(path: &Path) -> Result<Self> {
+        let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m)));
+        let (file, meta) = opened.map_err(|e| {
+            Error::io(Kind::Read, format!("can't be opened: {}", reason(&e)), e).in_file(path)
+        })?;
+        let kind = meta.file_type();
+        let origin = if kind.is_dir() {
+            Origin::Directory
+        } else if kind.is_file() {
+            Origin::File(file, Identity::of(&meta))
+        } else if kind.is_fifo() || kind.is_char_device() || kind.is_socket() {
+            Origin::Stream(file)
+        } else {
+            return Err(Error::new(Kind::Read, "neither a file nor a folder").in_file(path));
+        };
+        Ok(Source { path: path.to_owned(), origin, head: OnceLock::new(), bytes: OnceLock::new() })
+    }
+
+    /// Bytes that are already here; `name` stands for them in messages.
+    pub fn memory(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
+        Source {
+            path: name.into(),
+            origin: Origin::Memory,
+            head: OnceLock::new(),
+            bytes: OnceLock::from(Buffer::new(bytes)),
+        }
+    }
+
+    /// The name, as the caller gave it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It is a folder.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.origin, Origin::Directory)
+    }
+
+    /// Which file it was when it was opened; `None` for folders, pipes and memory.
+    pub fn identity(&self) -> Option<Identity> {
+        match &self.origin {
+            Origin::File(_, id) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Everything, read once. A folder has no bytes: `Kind::Read`.
+    pub fn bytes(&self) -> Result<&Arc<Buffer>> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch().map_err(|e| e.in_file(&self.path))?;
+        Ok(self.bytes.get_or_init(|| Buffer::new(bytes)))
+    }
+
+    /// What detection looks at; reads no more than it needs.
+    pub fn probe(&self) -> Result<Probe<'_>> {
+        let directory = self.is_directory();
+        let (head, size) = match (&self.origin, self.bytes.get()) {
+            (Origin::Directory, _) => (&[][..], None),
+            (Origin::File(file, id), None) => {
+                let head = self.file_head(file, id).map_err(|e| e.in_file(&self.path))?;
+                (head, Some(id.size))
+            }
+            _ => {
+                let bytes = self.bytes()?;
+                (&bytes[..bytes.len().min(HEAD)], Some(bytes.len() as u64))
+            }
+        };
+        Ok(Probe { head, size, path: &self.path, directory })
+    }
+
+    /// The plain files of a folder, sorted by name. Not those whose name begins with a dot, nor anything
+    /// below a folder inside it.
+    pub fn members(&self) -> Result<Vec<PathBuf>> {
+        let listing = walkdir::WalkDir::new(&self.path).min_depth(1).max_depth(1).sort_by_file_name();
+        let mut out = Vec::new();
+        for item in listing {
+            let item = item.map_err(|e| {
+                Error::new(Kind::Read, "the folder can't be listed").caused_by(e).in_file(&self.path)
+            })?;
+            let hidden = item.file_name().as_encoded_bytes().starts_with(b".");
+            // A link to a file counts: folders of CA certificates are full of them.
+            if !hidden && item.path().is_file() {
+                out.push(item.into_path());
+            }
+        }
+        Ok(out)
+    }
+
+    fn file_head(&self, file: &File, id: &Identity) -> Result<&[u8]> {
+        if let Some(head) = self.head.get() {
+            return Ok(head);
+        }
+        let mut head = vec![0; HEAD.min(usize::try_from(id.size).unwrap_or(HEAD))];
+        let mut have = 0;
+        while have < head.len() {
+            match file.read_at(&mut head[have..], have as u64) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(cannot_read(e)),
+            }
+        }
+        head.truncate(have);
+        Ok(self.head.get_or_init(|| head))
+    }
+
+    fn fetch(&self) -> Result<Vec<u8>> {
+        let (file, size) = match &self.origin {
+            Origin::File(file, id) => (file, id.size),
+            Origin::Stream(file) => (file, 0),
+            Origin::Directory => return Err(Error::new(Kind::Read, "is a folder")),
+            Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
+        };
+        if size > LIMIT {
+            return Err(Error::too_large(format!(
+                "the file has {size} bytes, more than {LIMIT} are refused"
+            )));
+        }
+        let mut bytes = Vec::new();
+        // The size is the file system's word, not the file's: what is reserved is at most what is there.
+        // One more byte lets the end be seen without growing.
+        bytes
+            .try_reserve_exact(size as usize + 1)
+            .map_err(|e| Error::too_large("the file does not fit into memory").caused_by(e))?;
+        let mut from = file;
+        from.take(LIMIT + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
+        if bytes.len() as u64 > LIMIT {
+            return Err(Error::too_large(format!("more than {LIMIT} bytes are refused")));
+        }
+        Ok(bytes)
+    }
+}
+
+fn cannot_read(e: std::io::Error) -> Error {
+    Error::io(Kind::Read, format!("can't be read: {}", reason(&e)), e)
+}
+
+/// The system's words, without Rust's "(os error 2)".
+pub(crate) fn reason(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => {
+            let text = e.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_lowercase()
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a writer writes into: temporary files beside the target, or memory.
+//!
+//! A staged file has its final mode before it has content, and disappears unless `storeset` moves it
+//! into place.
+
+use crate::error::{Error, Kind, Result};
+use crate::place::Source;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes gathered before they go to the system in one call.
+const GATHER: usize = 256 * 1024;
+
+/// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
+pub struct Staging {
+    target: Option<PathBuf>,
+    mode: u32,
+    files: Vec<Staged>,
+}
+
+struct Staged {
+    /// `None` is the store itself, `Some("sth")` a companion with that extension.
+    suffix: Option<String>,
+    body: Body,
+}
+
+enum Body {
+    Memory(Zeroizing<Vec<u8>>),
+    File { temp: NamedTempFile, gathered: Zeroizing<Vec<u8>> },
+}
+
+impl Staging {
+    /// Into memory: for `-`, for dry runs, for tests.
+    pub fn memory() -> Self {
+        Staging { target: None, mode: 0o600, files: Vec::new() }
+    }
+
+    /// Into temporary files beside `target`, made with `mode` from the first byte.
+    pub fn beside(target: &Path, mode: u32) -> Self {
+        Staging { target: Some(target.to_owned()), mode, files: Vec::new() }
+    }
+
+    /// The store's own file, to be written from the start. Asking again continues it.
+    pub fn file(&mut self) -> Result<StagedFile<'_>> {
+        self.open(None)
+    }
+
+    /// A companion of the store, `NAME.suffix`.
+    pub fn companion(&mut self, suffix: &str) -> Result<StagedFile<'_>> {
+        self.open(Some(suffix))
+    }
+
+    /// What was staged as the store's own file, to be read back. Flushes what was gathered.
+    pub fn source(&mut self) -> Result<Source> {
+        let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
+        match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
+            None => Err(Error::new(Kind::Write, "nothing was written").in_file(&name)),
+            Some(Body::Memory(bytes)) => Ok(Source::memory(name, bytes.to_vec())),
+            Some(Body::File { temp, gathered }) => {
+                flush(temp, gathered).map_err(|e| e.in_file(&name))?;
+                Source::open(temp.path())
+            }
+        }
+    }
+
+    /// The bytes of the store's own file when staged in memory.
+    pub fn into_memory(self) -> Option<Zeroizing<Vec<u8>>> {
+        self.files.into_iter().find(|f| f.suffix.is_none()).and_then(|f| match f.body {
+            Body::Memory(bytes) => Some(bytes),
+            Body::File { .. } => None,
+        })
+    }
+
+    /// The staged files with their suffixes, flushed: for `storeset`, which syncs and renames them.
+    pub(crate) fn into_files(self) -> Result<Vec<(Option<String>, NamedTempFile)>> {
+        let mut out = Vec::new();
+        for staged in self.files {
+            if let Body::File { mut temp, mut gathered } = staged.body {
+                flush(&mut temp, &mut gathered)?;
+                out.push((staged.suffix, temp));
+            }
+        }
+        Ok(out)
+    }
+
+    fn open(&mut self, suffix: Option<&str>) -> Result<StagedFile<'_>> {
+        let at = match self.files.iter().position(|f| f.suffix.as_deref() == suffix) {
+            Some(at) => at,
+            None => {
+                let body = match &self.target {
+                    None => Body::Memory(Zeroizing::new(Vec::new())),
+                    Some(target) => {
+                        Body::File { temp: temp_beside(target, self.mode)?, gathered: Zeroizing::default() }
+                    }
+                };
+                self.files.push(Staged { suffix: suffix.map(str::to_owned), body });
+                self.files.len() - 1
+            }
+        };
+        Ok(StagedFile { body: &mut self.files[at].body })
+    }
+}
+
+/// `.NAME.XXXXXX.tmp` in the target's folder, mode set before any content.
+fn temp_beside(target: &Path, mode: u32) -> Result<NamedTempFile> {
+    let folder = match target.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    let temp = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+        .map_err(|e| write_error("can't create a temporary file beside it", e).in_file(target))?;
+    if mode != 0o600 {
+        // Explicitly, for the process's umask has cut the mode given at creation.
+        temp.as_file().set_permissions(Permissions::from_mode(mode)).map_err(|e| {
+            write_error("can't set the mode of a temporary file beside it", e).in_file(target)
+        })?;
+    }
+    Ok(temp)
+}
+
+fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {
+    temp.as_file_mut().write_all(gathered).map_err(|e| write_error("can't be written", e))?;
+    gathered.zeroize();
+    Ok(())
+}
+
+fn write_error(what: &str, e: std::io::Error) -> Error {
+    Error::io(Kind::Write, format!("{what}: {}", super::source::reason(&e)), e)
+}
+
+/// One staged file. Gathers small pieces.
+pub struct StagedFile<'a> {
+    body: &'a mut Body,
+}
+
+impl StagedFile<'_> {
+    /// Appends `bytes`.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.body {
+            Body::Memory(out) => {
+                reserve_wiping(out, bytes.len());
+                out.extend_from_slice(bytes);
+            }
+            Body::File { temp, gathered } => {
+                if gathered.capacity() == 0 {
+                    gathered.reserve_exact(GATHER);
+                }
+                if gathered.len() + bytes.len() > GATHER {
+                    flush(temp, gathered)?;
+                }
+                if bytes.len() >= GATHER {
+                    temp.as_file_mut().write_all(bytes).map_err(|e| write_error("can't be written", e))?;
+                } else {
+                    gathered.extend_from_slice(bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Grows without leaving an unwiped copy of the old content behind.
+fn reserve_wiping(out: &mut Zeroizing<Vec<u8>>, more: usize) {
+    if out.capacity() - out.len() < more {
+        let mut grown = Vec::with_capacity((out.len() + more).max(out.capacity() * 2));
+        grown.extend_from_slice(out);
+        **out = {
+            out.zeroize();
+            grown
+        };
+    }
+}
