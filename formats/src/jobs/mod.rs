@@ -1,1 +1,83 @@
-//! jobs.
+//! What people want done, one function each: convert, rebuild, list and the rest. Jobs know formats
+//! only through the trait, and print nothing.
+
+pub mod convert;
+pub mod list;
+pub mod rebuild;
+
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::format::{Format, detect};
+use crate::model::{Loss, LossKind, Store};
+use crate::place::Source;
+use std::path::Path;
+
+/// A store to read: where, in which format (if the caller forces one), with which passwords.
+pub struct Input<'a> {
+    /// Where.
+    pub source: &'a Source,
+    /// The format that the caller names; `None`: by content.
+    pub format: Option<&'static dyn Format>,
+    /// Passwords and options for it.
+    pub ctx: Ctx<'a>,
+}
+
+/// A store that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its format.
+    pub format: &'static dyn Format,
+    /// Its content.
+    pub store: Store,
+}
+
+impl std::fmt::Debug for dyn Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Recognises and reads a store; errors name file and format.
+pub fn load(input: &Input<'_>) -> Result<Loaded> {
+    let path = input.source.path();
+    let format = match input.format {
+        Some(format) => format,
+        None => detect(&input.source.probe()?).map_err(|e| e.in_file(path))?,
+    };
+    let store =
+        format.read(input.source, &input.ctx).map_err(|e| e.in_format(format.name()).in_file(path))?;
+    Ok(Loaded { format, store })
+}
+
+/// Which losses the caller accepts.
+#[derive(Clone, Debug, Default)]
+pub enum AllowLoss {
+    /// None: anything lost refuses the job.
+    #[default]
+    Nothing,
+    /// Those of these kinds.
+    Kinds(Vec<LossKind>),
+    /// Whatever is lost.
+    All,
+}
+
+impl AllowLoss {
+    /// Whether this loss is accepted; notes always are.
+    pub fn allows(&self, loss: &Loss) -> bool {
+        loss.kind == LossKind::Note
+            || match self {
+                AllowLoss::Nothing => false,
+                AllowLoss::Kinds(kinds) => kinds.contains(&loss.kind),
+                AllowLoss::All => true,
+            }
+    }
+}
+
+/// Where a store goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Output<'a> {
+    /// Into this file, by staging and one rename.
+    File(&'a Path),
+    /// Into memory, for standard output.
+    Memory,
+}

@@ -194,7 +194,7 @@ impl Source {
         bytes
             .try_reserve_exact(size as usize + 1)
             .map_err(|e| Error::too_large("the file does not fit into memory").caused_by(e))?;
-        let mut from = file;
+        let from = file;
         from.take(LIMIT + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
         if bytes.len() as u64 > LIMIT {
             return Err(Error::too_large(format!("more than {LIMIT} bytes are refused")));

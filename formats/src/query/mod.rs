@@ -1,1 +1,3 @@
-//! query.
+//! Distinguished names and conditions on entries: parsing, printing, matching.
+
+pub mod dn;
