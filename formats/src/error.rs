@@ -258,7 +258,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Characters that change how the text around them looks, or are invisible.
-fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
