@@ -140,6 +140,15 @@ impl Error {
         self
     }
 
+    /// The same where the offset may not be known.
+    #[must_use]
+    pub fn at_if(self, offset: Option<u64>) -> Self {
+        match offset {
+            Some(offset) => self.at(offset),
+            None => self,
+        }
+    }
+
     /// Adds `base` to the offset: what was nested begins there in the file.
     #[must_use]
     pub fn shifted(mut self, base: u64) -> Self {

@@ -78,9 +78,8 @@ fn open(
             _ => Ok(()),
         },
         Err(e) => {
-            let verbatim =
-                same_password && secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
-            if verbatim && e.kind() == Kind::Password { Ok(()) } else { Err(e) }
+            let own = secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
+            if own && e.kind() == Kind::Password && same_password()? { Ok(()) } else { Err(e) }
         }
     }
 }
