@@ -7,4 +7,4 @@ mod source;
 mod staging;
 
 pub use source::{Identity, Probe, Source};
-pub use staging::Staging;
+pub use staging::{StagedFile, Staging};
