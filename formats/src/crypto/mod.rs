@@ -10,6 +10,7 @@ pub mod hash;
 pub mod kdf;
 pub mod pbe;
 mod phrase;
+pub mod public;
 
 #[cfg(test)]
 mod tests;
