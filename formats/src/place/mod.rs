@@ -5,6 +5,8 @@
 
 mod source;
 mod staging;
+mod walk;
 
 pub use source::{Identity, Probe, Source};
 pub use staging::Staging;
+pub use walk::walk;

@@ -1,3 +1,6 @@
 //! Distinguished names and conditions on entries: parsing, printing, matching.
 
 pub mod dn;
+mod names;
+
+pub use names::{Names, names};
