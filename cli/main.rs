@@ -6,7 +6,6 @@
 mod commands;
 mod error;
 mod failpoint;
-mod parallel;
 mod place;
 mod secrets;
 mod time;

@@ -5,8 +5,6 @@
 
 mod source;
 mod staging;
-mod walk;
 
 pub use source::{Identity, Probe, Source};
 pub use staging::Staging;
-pub use walk::walk;

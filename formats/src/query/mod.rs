@@ -1,6 +1,3 @@
 //! Distinguished names and conditions on entries: parsing, printing, matching.
 
 pub mod dn;
-mod names;
-
-pub use names::{Names, names};
