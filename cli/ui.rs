@@ -161,12 +161,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// `done` of `all`.
-    pub fn at(&mut self, done: usize, all: usize) {
+    /// So many stores were looked at.
+    pub fn at(&mut self, done: usize) {
         let due = self.shown.map_or(self.started.elapsed().as_secs() >= 1, |s| s.elapsed().as_millis() > 200);
         if due {
             self.shown = Some(std::time::Instant::now());
-            drop(write!(std::io::stderr(), "\r{done} of {all} files"));
+            drop(write!(std::io::stderr(), "\r{done} stores"));
         }
     }
 

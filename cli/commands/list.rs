@@ -2,23 +2,22 @@
 
 use super::Program;
 use crate::error::{Failure, Result};
-use crate::parallel::in_order;
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
-use crate::time::{now_ms, rfc3339, span};
-use crate::ui::{BOLD, Out, Progress, RED, Table, Ui, YELLOW};
+use crate::time::{now_ms, span};
+use crate::ui::{BOLD, Out, RED, Table, Ui, YELLOW};
 use clap::builder::PossibleValuesParser;
 use formats::error::Printable;
-use formats::jobs::list::{Row, row};
-use formats::jobs::{Input, Loaded, load};
-use formats::model::{Entry, ItemKind};
-use formats::place::{Source, walk};
+use formats::jobs::Input;
+use formats::jobs::list::{Filter, Listed, Row, list};
+use formats::jobs::tree::{Seen, Tree, list_tree};
+use formats::model::ItemKind;
+use formats::place::Source;
 use formats::query::dn::Pattern;
-use formats::query::names;
-use formats::{Ctx, Error, Kind, Match, Options, Secrets, detect};
+use formats::query::time::rfc3339;
+use formats::{Budget, Ctx, Error, Kind, Options, Secrets};
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 /// List what stores hold
 ///
@@ -38,6 +37,10 @@ pub struct Args {
     /// Look into old generations, locks and temporary files too
     #[arg(long, requires = "recursive")]
     all: bool,
+
+    /// Stay on the file system where a folder is
+    #[arg(long, requires = "recursive")]
+    one_file_system: bool,
 
     /// Only entries whose subject or issuer matches: CN=colin,O=SSS in any order, * as a wildcard, or a
     /// part of the name's text; of several patterns one must match
@@ -84,300 +87,186 @@ Examples:
   keyferry list -r /var/mqm --expiring 30d --jsonl
   keyferry list partners.pem --dn 'CN=colin,O=SSS'";
 
-/// One thing to list.
-struct Job {
-    name: String,
-    from: From,
-}
-
-enum From {
-    /// Named on the command line; opened before where it can't be opened later.
-    Named(StoreArg, Option<Source>),
-    /// Found in a folder: it need not be a store at all.
-    Found(PathBuf),
-}
-
-/// What a store gave.
-enum Listed {
-    /// Its format and the entries that match.
-    Store { format: &'static str, rows: Vec<Row>, notes: Notes },
-    /// A file in a folder that is no store.
-    NoStore,
-    /// It could not be read.
-    Failed(Error),
-}
-
-/// What else there is to say of a store.
-#[derive(Default)]
-struct Notes {
-    warnings: Vec<String>,
-    defects: Vec<std::sync::Arc<Error>>,
-    unauthenticated: bool,
-}
-
 /// Lists.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let filter = Filter::new(args)?;
-    let ui = &program.ui;
     if args.json || args.jsonl {
-        ui.errors_as_json();
+        program.ui.errors_as_json();
     }
     let named: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
-    let passwords = passwords(program, args, &named)?;
-    let mut failed = Tally::default();
-    let jobs = jobs(ui, args, named, &mut failed)?;
-    let mut printer = Printer::new(ui, args, jobs.len() > 1 || args.recursive);
-    let single = jobs.len() == 1 && !args.recursive;
-
-    if let (true, [job]) = (single, &jobs[..]) {
-        one(program, job, &filter, &passwords, &mut printer, &mut failed)?;
-    } else {
-        let mut progress = ui.progress();
-        let work = |i: usize| jobs.get(i).map(|job| list(program, job, &filter, &passwords));
-        in_order(jobs.len(), work, |i, listed| -> Result {
-            if let Some(p) = &mut progress {
-                p.at(i, jobs.len());
-            }
-            match (jobs.get(i), listed) {
-                (Some(job), Some(listed)) => take(ui, job, listed, &mut printer, &mut failed),
-                _ => Ok(()),
-            }
-        })?;
-        progress.into_iter().for_each(Progress::end);
-    }
-    if !(single && failed.stores > 0) {
-        printer.end()?;
-    }
-    failed.verdict(single, filter.asks() && printer.rows == 0)
-}
-
-fn passwords<'a>(program: &'a Program, args: &Args, named: &[StoreArg]) -> Result<Passwords<'a>> {
-    let named: Vec<&StoreArg> = named.iter().collect();
-    if args.recursive { program.passwords_of_trees(&named) } else { program.passwords(&named) }
-}
-
-/// What failed so far.
-#[derive(Default)]
-struct Tally {
-    stores: usize,
-    defects: usize,
-    kind: Option<Kind>,
-}
-
-impl Tally {
-    fn count(&mut self, ui: &Ui, name: &str, error: &Error) {
-        ui.store_error(name, error);
-        self.stores += 1;
-        self.kind = Some(error.kind());
-    }
-
-    fn verdict(&self, single: bool, nothing: bool) -> Result {
-        match (single, self.kind) {
-            (true, Some(kind)) => Err(Failure::Reported(kind)),
-            (false, Some(_)) => Err(Failure::Incomplete),
-            _ if self.defects > 0 => Err(Failure::Incomplete),
-            _ if nothing => Err(Failure::No),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What is to be listed, folders looked through.
-fn jobs(ui: &Ui, args: &Args, named: Vec<StoreArg>, failed: &mut Tally) -> Result<Vec<Job>> {
-    let mut jobs = Vec::new();
-    for store in named {
-        if args.recursive && store.format.is_none() && store.path.is_dir() {
-            for found in walk(&store.path, args.all) {
-                match found {
-                    Ok(path) => {
-                        jobs.push(Job { name: path.to_string_lossy().into_owned(), from: From::Found(path) });
-                    }
-                    Err(e) => failed.count(ui, &store.name(), &e),
-                }
-            }
-        } else {
-            // Pipes can't be opened any more once a password was read (see `secrets`).
-            let plain = std::fs::metadata(&store.path).map_or(true, |m| m.is_file() || m.is_dir());
-            let opened = if plain && !store.is_stdio() { None } else { Some(store.open()?) };
-            jobs.push(Job { name: store.name(), from: From::Named(store, opened) });
-        }
-    }
-    Ok(jobs)
-}
-
-/// A single store: its rows go out one by one.
-fn one(
-    program: &Program,
-    job: &Job,
-    filter: &Filter,
-    passwords: &Passwords<'_>,
-    printer: &mut Printer<'_>,
-    failed: &mut Tally,
-) -> Result {
-    match read(program, job, passwords) {
-        Ok(Some(loaded)) => {
-            printer.store(&job.name, loaded.format.name());
-            for entry in &loaded.store.entries {
-                if let Some(row) = filter.row(&job.name, loaded.format.name(), entry) {
-                    printer.row(&row)?;
-                }
-            }
-            say(&program.ui, &job.name, &Notes::of(&loaded), failed);
-        }
-        Ok(None) => {}
-        Err(e) => failed.count(&program.ui, &job.name, &e),
-    }
-    Ok(())
-}
-
-/// One store of many, on some thread.
-fn list(program: &Program, job: &Job, filter: &Filter, passwords: &Passwords<'_>) -> Listed {
-    match read(program, job, passwords) {
-        Ok(Some(loaded)) => {
-            let format = loaded.format.name();
-            let rows = loaded.store.entries.iter().filter_map(|e| filter.row(&job.name, format, e)).collect();
-            Listed::Store { format, rows, notes: Notes::of(&loaded) }
-        }
-        Ok(None) => Listed::NoStore,
-        Err(e) => Listed::Failed(e),
-    }
-}
-
-fn take(ui: &Ui, job: &Job, listed: Listed, printer: &mut Printer<'_>, failed: &mut Tally) -> Result {
-    match listed {
-        Listed::Store { format, rows, notes } => {
-            printer.store(&job.name, format);
-            rows.iter().try_for_each(|row| printer.row(row))?;
-            printer.store_end()?;
-            say(ui, &job.name, &notes, failed);
-        }
-        Listed::NoStore => {}
-        Listed::Failed(e) => failed.count(ui, &job.name, &e),
-    }
-    Ok(())
-}
-
-/// Reads one store; `None`: a file of a folder that is no store.
-fn read(program: &Program, job: &Job, passwords: &Passwords<'_>) -> Result<Option<Loaded>, Error> {
-    // A session of its own: what one file costs must not use up what another may.
-    let session = program.session().map_err(plain)?;
-    let (opened, options) = (|path: &Path| Source::open(path), Options::default());
-    let load = |source: &Source, format, secrets: &dyn Secrets| {
-        load(&Input { source, format, ctx: Ctx { secrets, options: &options, session: &session } })
+    let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
+    let single = named.len() == 1 && !named.iter().any(is_tree);
+    let all: Vec<_> = named.iter().collect();
+    let passwords =
+        if args.recursive { program.passwords_of_trees(&all)? } else { program.passwords(&all)? };
+    let filter = filter(args)?;
+    let mut listing = Listing {
+        ui: &program.ui,
+        printer: Printer::new(&program.ui, args, !single),
+        failed: None,
+        defects: false,
     };
-    match &job.from {
-        From::Named(store, Some(source)) => load(source, store.format, &passwords.of(store)).map(Some),
-        From::Named(store, None) => {
-            let source = store.open().map_err(plain)?;
-            load(&source, store.format, &passwords.of(store)).map(Some)
+    for (store, early) in named.iter().zip(open_early(&named)?) {
+        if is_tree(store) {
+            listing.tree(program, args, store, &filter, &passwords)?;
+        } else {
+            listing.store(program, store, early, &filter, &passwords)?;
         }
-        From::Found(path) => {
-            let source = opened(path)?;
-            let probe = source.probe()?;
-            let format = match detect(&probe) {
-                Ok(format) => format,
-                Err(e) if e.kind() == Kind::Malformed => return Ok(None),
-                Err(e) => return Err(e.in_file(path)),
-            };
-            let sure = format.detect(&probe) == Match::Yes;
-            match load(&source, Some(format), &passwords.of_found(path)) {
-                // Much begins like DER, and PEM lines stand in many texts.
-                Err(e) if !sure && e.kind() == Kind::Malformed => Ok(None),
-                loaded => loaded.map(Some),
+    }
+    listing.end(single, &filter)
+}
+
+/// Opens what can't be opened any more once a password was read: standard input and pipes.
+fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
+    let plain = |s: &StoreArg| std::fs::metadata(&s.path).map_or(true, |m| m.is_file() || m.is_dir());
+    let open = |s: &StoreArg| if plain(s) && !s.is_stdio() { Ok(None) } else { s.open().map(Some) };
+    named.iter().map(open).collect()
+}
+
+fn filter(args: &Args) -> Result<Filter> {
+    let parse = |text: &String| {
+        Pattern::parse(text, args.dn_exact).map_err(|e| Failure::usage(format!("--dn {text}: {e}")))
+    };
+    let within = args.expiring.or(args.expired.then_some(0));
+    Ok(Filter {
+        dn: args.dn.iter().map(parse).collect::<Result<_>>()?,
+        kinds: ItemKind::ALL.iter().copied().filter(|k| args.kind.iter().any(|n| n == k.name())).collect(),
+        labels: args.label.clone(),
+        ends_before: within.map(|ms| now_ms().saturating_add(ms) / 1000),
+    })
+}
+
+/// One run: what is printed, and what failed.
+struct Listing<'a> {
+    ui: &'a Ui,
+    printer: Printer<'a>,
+    failed: Option<Kind>,
+    defects: bool,
+}
+
+impl Listing<'_> {
+    /// A store that the command line names.
+    fn store(
+        &mut self,
+        program: &Program,
+        store: &StoreArg,
+        early: Option<Source>,
+        filter: &Filter,
+        passwords: &Passwords<'_>,
+    ) -> Result {
+        let name = store.name();
+        let session = program.session()?;
+        let secrets = passwords.of(store);
+        let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &session };
+        let source = match early.map_or_else(|| store.open(), Ok) {
+            Ok(source) => source,
+            Err(Failure::Failed(e)) => {
+                self.fail(&name, &e);
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        match list(&name, &Input { source: &source, format: store.format, ctx }, filter) {
+            Ok(listed) => self.listed(&name, listed),
+            Err(e) => {
+                self.fail(&name, &e);
+                Ok(())
             }
         }
     }
-}
 
-/// Opening and sessions fail with errors of the library, or because the command line is wrong.
-fn plain(failure: Failure) -> Error {
-    match failure {
-        Failure::Failed(e) => e,
-        Failure::Usage { message, .. } => Error::refused(message),
-        _ => Error::refused("the command line is wrong"),
-    }
-}
-
-impl Notes {
-    fn of(loaded: &Loaded) -> Notes {
-        Notes {
-            warnings: loaded.store.warnings.clone(),
-            defects: loaded.store.defects.clone(),
-            unauthenticated: loaded.store.entries.iter().any(|e| e.authenticated == Some(false)),
-        }
-    }
-}
-
-fn say(ui: &Ui, name: &str, notes: &Notes, failed: &mut Tally) {
-    for warning in &notes.warnings {
-        ui.warn(&format!("{}: {}", Printable(name), Printable(warning)));
-    }
-    if notes.unauthenticated {
-        ui.note(&format!("{}: its integrity was not checked: no password was given", Printable(name)));
-    }
-    for defect in &notes.defects {
-        ui.store_error(name, defect);
-    }
-    failed.defects += notes.defects.len();
-}
-
-/// Which entries are wanted.
-struct Filter {
-    patterns: Vec<Pattern>,
-    kinds: Vec<String>,
-    labels: Vec<String>,
-    /// RFC 3339; later ends are not wanted.
-    until: Option<String>,
-}
-
-impl Filter {
-    fn new(args: &Args) -> Result<Filter> {
-        let parse = |text: &String| {
-            Pattern::parse(text, args.dn_exact).map_err(|e| Failure::usage(format!("--dn {text}: {e}")))
+    /// All stores below a folder.
+    fn tree(
+        &mut self,
+        program: &Program,
+        args: &Args,
+        root: &StoreArg,
+        filter: &Filter,
+        passwords: &Passwords<'_>,
+    ) -> Result {
+        let mut session = program.session()?;
+        // The sum of what thousands of honest stores ask for has no bound; each parameter still has.
+        session.budget =
+            Budget::new(program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER), u64::MAX);
+        let tree = Tree {
+            root: &root.path,
+            filter,
+            secrets: &|path, _| Box::new(passwords.of_found(path)) as Box<dyn Secrets>,
+            options: &Options::default(),
+            session: &session,
+            all: args.all,
+            one_file_system: args.one_file_system,
+            threads: 0,
         };
-        let until = args.expiring.or(args.expired.then_some(0));
-        Ok(Filter {
-            patterns: args.dn.iter().map(parse).collect::<Result<_>>()?,
-            kinds: args.kind.clone(),
-            labels: args.label.clone(),
-            until: until.map(|span| rfc3339(now_ms().saturating_add(span))),
-        })
+        let mut progress = self.ui.progress();
+        let mut count = 0;
+        let mut stopped = None;
+        let ended = list_tree(&tree, &mut |seen| {
+            count += 1;
+            if let Some(p) = &mut progress {
+                p.at(count);
+            }
+            let (path, result) = match seen {
+                Seen::Store(path, listed) => (path, Ok(listed)),
+                Seen::Failed(path, e) => (path, Err(e)),
+            };
+            let name = path.to_string_lossy();
+            match result.map(|listed| self.listed(&name, listed)) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(failure)) => {
+                    stopped = Some(failure);
+                    Err(Error::new(Kind::Write, "stopped"))
+                }
+                Err(e) => {
+                    self.fail(&name, &e);
+                    Ok(())
+                }
+            }
+        });
+        progress.into_iter().for_each(crate::ui::Progress::end);
+        stopped.map_or_else(|| ended.map_err(Failure::from), Err)
     }
 
-    /// Whether finding nothing is the answer no.
-    fn asks(&self) -> bool {
-        !self.patterns.is_empty() || !self.labels.is_empty()
-    }
-
-    /// The entry as a row, if it is wanted. What is cheap to look at comes first.
-    fn row(&self, store: &str, format: &'static str, entry: &Entry) -> Option<Row> {
-        let kind = entry.item.kind().name();
-        let wanted = (self.kinds.is_empty() || self.kinds.iter().any(|k| k == kind))
-            && (self.labels.is_empty() || self.labels.iter().any(|l| *l == entry.label_text()))
-            && (self.patterns.is_empty() || self.name_matches(entry));
-        if !wanted {
-            return None;
+    fn listed(&mut self, name: &str, listed: Listed) -> Result {
+        let ui = self.ui;
+        for warning in &listed.warnings {
+            ui.warn(&format!("{}: {}", Printable(name), Printable(warning)));
         }
-        let row = row(store, format, entry);
-        let in_time = match (&self.until, &row.not_after) {
-            (None, _) => true,
-            (Some(until), Some(end)) => end <= until,
-            (Some(_), None) => false,
-        };
-        in_time.then_some(row)
+        if listed.rows.iter().any(|r| r.authenticated == Some(false)) {
+            ui.note(&format!("{}: its integrity was not checked: no password was given", Printable(name)));
+        }
+        for defect in &listed.defects {
+            ui.store_error(name, defect);
+            self.defects = true;
+        }
+        self.printer.store(name, listed.format.name(), listed.rows)
     }
 
-    fn name_matches(&self, entry: &Entry) -> bool {
-        let names = names(entry);
-        let matches = |name: &[u8]| self.patterns.iter().any(|p| p.matches(name));
-        names.subject.is_some_and(matches) || names.issuer.is_some_and(matches)
+    fn fail(&mut self, name: &str, error: &Error) {
+        self.ui.store_error(name, error);
+        self.failed = Some(error.kind());
+    }
+
+    /// The end of the output, and the exit status.
+    fn end(mut self, single: bool, filter: &Filter) -> Result {
+        if let (true, Some(kind)) = (single, self.failed) {
+            return Err(Failure::Reported(kind));
+        }
+        self.printer.end()?;
+        let asked = !filter.dn.is_empty() || !filter.labels.is_empty();
+        if self.failed.is_some() || self.defects {
+            Err(Failure::Incomplete)
+        } else if asked && self.printer.rows == 0 {
+            Err(Failure::No)
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// The forms of output.
 enum Form {
-    Table { rows: Vec<Row> },
+    Table,
     Array,
     Lines,
     Csv,
@@ -389,13 +278,13 @@ struct Printer<'a> {
     out: Out,
     form: Form,
     headings: bool,
-    store: Option<String>,
     rows: usize,
     now: String,
     soon: String,
 }
 
-const SOON: i64 = 30 * 86_400_000;
+/// What expires within thirty days is marked.
+const SOON: i64 = 30 * 86_400;
 const CSV_HEAD: &str = "store,format,label,kind,default,subject,issuer,serial,not_before,not_after,sha256,\
                         spki_sha256,algorithm,bits,trust,distrust,authenticated";
 
@@ -405,31 +294,26 @@ impl<'a> Printer<'a> {
             (true, ..) => Form::Array,
             (_, true, _) => Form::Lines,
             (.., true) => Form::Csv,
-            _ => Form::Table { rows: Vec::new() },
+            _ => Form::Table,
         };
-        let (now, soon) = (rfc3339(now_ms()), rfc3339(now_ms() + SOON));
-        Printer { ui, out: ui.out(), form, headings, store: None, rows: 0, now, soon }
+        let now = now_ms() / 1000;
+        let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
+        Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon }
     }
 
-    /// The following rows are of this store.
-    fn store(&mut self, name: &str, format: &str) {
-        self.store = self.headings.then(|| format!("{}  {format}", Printable(name)));
+    /// The rows of one store.
+    fn store(&mut self, name: &str, format: &str, rows: Vec<Row>) -> Result {
+        if let Form::Table = self.form {
+            self.rows += rows.len();
+            return self.table(name, format, rows);
+        }
+        rows.iter().try_for_each(|row| self.row(row))
     }
 
     fn row(&mut self, row: &Row) -> Result {
         self.rows += 1;
-        match &mut self.form {
-            Form::Table { rows } => {
-                // Hashes and the like are not shown.
-                rows.push(Row {
-                    label: row.label.clone(),
-                    kind: row.kind,
-                    default: row.default,
-                    subject: row.subject.clone(),
-                    not_after: row.not_after.clone(),
-                    ..Row::default()
-                });
-            }
+        match self.form {
+            Form::Table => {}
             Form::Array => {
                 self.out.write_all(if self.rows == 1 { b"[\n" } else { b",\n" })?;
                 serde_json::to_writer(&mut self.out, row)?;
@@ -448,28 +332,22 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Tables are printed when their store is complete, for their columns' widths are known only then.
-    fn store_end(&mut self) -> Result {
-        let Form::Table { rows } = &mut self.form else { return Ok(()) };
-        let rows = std::mem::take(rows);
+    fn table(&mut self, name: &str, format: &str, rows: Vec<Row>) -> Result {
         if rows.is_empty() {
             return Ok(());
         }
-        let indent = match self.store.take() {
-            Some(heading) => {
-                writeln!(self.out, "{}", self.ui.paint(BOLD, &heading))?;
-                2
-            }
-            None => 0,
-        };
+        if self.headings {
+            let heading = format!("{}  {format}", Printable(name));
+            writeln!(self.out, "{}", self.ui.paint(BOLD, &heading))?;
+        }
         let mut table = Table::new(&["LABEL", "KIND", "SUBJECT", "EXPIRES"]);
         for row in rows {
-            let text = |t: &Option<String>| Printable(t.as_deref().unwrap_or("-")).to_string();
+            let text = |t: Option<String>| Printable(t.as_deref().unwrap_or("-")).to_string();
             let kind = if row.default { format!("{} (default)", row.kind) } else { row.kind.to_owned() };
             let expires = self.expires(row.not_after.as_deref());
-            table.row(vec![(text(&row.label), None), (kind, None), (text(&row.subject), None), expires]);
+            table.row(vec![(text(row.label), None), (kind, None), (text(row.subject), None), expires]);
         }
-        Ok(table.print(self.ui, &mut self.out, indent, 2)?)
+        Ok(table.print(self.ui, &mut self.out, if self.headings { 2 } else { 0 }, 2)?)
     }
 
     fn expires(&self, end: Option<&str>) -> (String, Option<anstyle::Style>) {
@@ -483,7 +361,6 @@ impl<'a> Printer<'a> {
     }
 
     fn end(&mut self) -> Result {
-        self.store_end()?;
         match (&self.form, self.rows) {
             (Form::Array, 0) => self.out.write_all(b"[]\n")?,
             (Form::Array, _) => self.out.write_all(b"\n]\n")?,
