@@ -2,7 +2,7 @@
 
 use formats::model::{Entry, Item, Password, Secret, Store};
 use formats::place::Source;
-use formats::{Ctx, Format, NoSecrets, OnePassword, Options, Secrets, Session, jobs};
+use formats::{Ctx, Format, NoSecrets, Options, Secrets, Session, jobs};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -79,18 +79,7 @@ impl World {
         jobs::load(&jobs::Input { source, format: None, ctx: self.ctx(secrets) })
     }
 
-    /// A store that must load, under one password.
-    pub fn load_file(&self, path: &Path, text: &str) -> jobs::Loaded {
-        let source = Source::open(path).unwrap();
-        let loaded = self.load(&source, &OnePassword::new(text)).unwrap();
-        // Opened here, for the password goes out of scope.
-        for secret in loaded.store.entries.iter().filter_map(Entry::secret) {
-            secret.open(&self.ctx(&OnePassword::new(text))).unwrap();
-        }
-        loaded
-    }
-
-    /// `store` in `format`, written into memory.
+    /// `source` as a store of `format`, written into memory.
     pub fn convert(
         &self,
         source: &Source,
