@@ -55,6 +55,10 @@ oids! {
     SAFE_CONTENTS_BAG = "1.2.840.113549.1.12.10.1.6";
     /// Java's trustedKeyUsage attribute
     JAVA_TRUSTED_KEY_USAGE = "2.16.840.1.113894.746875.1.1";
+    /// Sun's key protector of JKS
+    JKS_KEY_PROTECTOR = "1.3.6.1.4.1.42.2.17.1.1";
+    /// Sun's PBEWithMD5AndTripleDES, the key protection of JCEKS
+    JCEKS_PBE = "1.3.6.1.4.1.42.2.19.1";
     /// anyExtendedKeyUsage
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
     /// Basic constraints
@@ -87,6 +91,84 @@ oids! {
     P521 = "1.3.132.0.35";
     /// secp256k1
     K256 = "1.3.132.0.10";
+    /// PKCS#12 PBE: SHA-1 and 128 bit RC4
+    PBE_RC4_128 = "1.2.840.113549.1.12.1.1";
+    /// PKCS#12 PBE: SHA-1 and 40 bit RC4
+    PBE_RC4_40 = "1.2.840.113549.1.12.1.2";
+    /// PKCS#12 PBE: SHA-1 and three-key triple DES
+    PBE_3DES = "1.2.840.113549.1.12.1.3";
+    /// PKCS#12 PBE: SHA-1 and two-key triple DES
+    PBE_2DES = "1.2.840.113549.1.12.1.4";
+    /// PKCS#12 PBE: SHA-1 and 128 bit RC2
+    PBE_RC2_128 = "1.2.840.113549.1.12.1.5";
+    /// PKCS#12 PBE: SHA-1 and 40 bit RC2
+    PBE_RC2_40 = "1.2.840.113549.1.12.1.6";
+    /// PKCS#5 pbeWithMD5AndDES-CBC
+    PBE_MD5_DES = "1.2.840.113549.1.5.3";
+    /// PKCS#5 pbeWithMD5AndRC2-CBC
+    PBE_MD5_RC2 = "1.2.840.113549.1.5.6";
+    /// PKCS#5 pbeWithSHA1AndDES-CBC
+    PBE_SHA1_DES = "1.2.840.113549.1.5.10";
+    /// PKCS#5 pbeWithSHA1AndRC2-CBC
+    PBE_SHA1_RC2 = "1.2.840.113549.1.5.11";
+    /// PKCS#5 PBKDF2
+    PBKDF2 = "1.2.840.113549.1.5.12";
+    /// PKCS#5 PBES2
+    PBES2 = "1.2.840.113549.1.5.13";
+    /// PKCS#5 PBMAC1
+    PBMAC1 = "1.2.840.113549.1.5.14";
+    /// scrypt
+    SCRYPT = "1.3.6.1.4.1.11591.4.11";
+    /// AES-128-CBC
+    AES128_CBC = "2.16.840.1.101.3.4.1.2";
+    /// AES-192-CBC
+    AES192_CBC = "2.16.840.1.101.3.4.1.22";
+    /// AES-256-CBC
+    AES256_CBC = "2.16.840.1.101.3.4.1.42";
+    /// DES-EDE3-CBC
+    DES_EDE3_CBC = "1.2.840.113549.3.7";
+    /// DES-CBC
+    DES_CBC = "1.3.14.3.2.7";
+    /// RC2-CBC
+    RC2_CBC = "1.2.840.113549.3.2";
+    /// Camellia-128-CBC
+    CAMELLIA128_CBC = "1.2.392.200011.61.1.1.1.2";
+    /// Camellia-192-CBC
+    CAMELLIA192_CBC = "1.2.392.200011.61.1.1.1.3";
+    /// Camellia-256-CBC
+    CAMELLIA256_CBC = "1.2.392.200011.61.1.1.1.4";
+    /// MD5
+    MD5 = "1.2.840.113549.2.5";
+    /// SHA-1
+    SHA1 = "1.3.14.3.2.26";
+    /// SHA-224
+    SHA224 = "2.16.840.1.101.3.4.2.4";
+    /// SHA-256
+    SHA256 = "2.16.840.1.101.3.4.2.1";
+    /// SHA-384
+    SHA384 = "2.16.840.1.101.3.4.2.2";
+    /// SHA-512
+    SHA512 = "2.16.840.1.101.3.4.2.3";
+    /// SHA-512/224
+    SHA512_224 = "2.16.840.1.101.3.4.2.5";
+    /// SHA-512/256
+    SHA512_256 = "2.16.840.1.101.3.4.2.6";
+    /// HMAC-MD5
+    HMAC_MD5 = "1.2.840.113549.2.6";
+    /// HMAC-SHA-1
+    HMAC_SHA1 = "1.2.840.113549.2.7";
+    /// HMAC-SHA-224
+    HMAC_SHA224 = "1.2.840.113549.2.8";
+    /// HMAC-SHA-256
+    HMAC_SHA256 = "1.2.840.113549.2.9";
+    /// HMAC-SHA-384
+    HMAC_SHA384 = "1.2.840.113549.2.10";
+    /// HMAC-SHA-512
+    HMAC_SHA512 = "1.2.840.113549.2.11";
+    /// HMAC-SHA-512/224
+    HMAC_SHA512_224 = "1.2.840.113549.2.12";
+    /// HMAC-SHA-512/256
+    HMAC_SHA512_256 = "1.2.840.113549.2.13";
     /// commonName
     CN = "2.5.4.3";
     /// organizationName

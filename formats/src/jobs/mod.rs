@@ -7,6 +7,7 @@ mod labels;
 pub mod list;
 mod prepare;
 pub mod rebuild;
+pub mod tree;
 mod verify;
 
 use crate::context::Ctx;
