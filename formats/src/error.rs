@@ -140,6 +140,15 @@ impl Error {
         self
     }
 
+    /// The same where the offset may not be known.
+    #[must_use]
+    pub fn at_if(self, offset: Option<u64>) -> Self {
+        match offset {
+            Some(offset) => self.at(offset),
+            None => self,
+        }
+    }
+
     /// Adds `base` to the offset: what was nested begins there in the file.
     #[must_use]
     pub fn shifted(mut self, base: u64) -> Self {
@@ -258,7 +267,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Characters that change how the text around them looks, or are invisible.
-fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

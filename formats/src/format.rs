@@ -25,6 +25,11 @@ pub trait Format: Sync {
         &[]
     }
 
+    /// Whether facts (`Attr`) that `format` put on an entry find a place in this one.
+    fn keeps(&self, format: &str) -> bool {
+        self.name() == format
+    }
+
     /// Whether these bytes are of this format. Content decides, never the name.
     fn detect(&self, probe: &Probe<'_>) -> Match;
 

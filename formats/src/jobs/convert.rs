@@ -1,12 +1,15 @@
 //! One store into another format.
 
+use super::build::{Build, same_password};
+use super::prepare::{certificates_of, prepare, without_repeats};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::model::{ItemKind, Loss};
-use crate::storeset::Step;
-use std::path::PathBuf;
+use crate::model::{Item, ItemKind, Loss, Store};
+use crate::place::{Source, Staging};
+use crate::storeset::{self, Step};
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// What to convert and how.
@@ -51,6 +54,83 @@ pub struct Converted {
 }
 
 /// Converts: reads, prepares, stages, reads back, compares, moves into place.
-pub fn convert(_job: &Convert<'_>) -> Result<Converted> {
-    Err(Error::unsupported("not yet"))
+pub fn convert(job: &Convert<'_>) -> Result<Converted> {
+    let loaded = super::load(&job.from)?;
+    let mut report = Converted {
+        from_format: loaded.format.name(),
+        warnings: loaded.store.warnings.clone(),
+        ..Converted::default()
+    };
+    let store = select(loaded.store, job)?;
+    let same_password = || same_password(&job.from.ctx, &job.to_ctx);
+    let from = job.from.source.path();
+    let (store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
+        .map_err(|e| e.in_format(loaded.format.name()).in_file(from))?;
+    report.losses = losses;
+    report.counts = counts(&store);
+    let build =
+        Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
+    match job.to {
+        Output::Memory => {
+            let mut staging = Staging::memory();
+            report.written = build.stage(&mut staging, &mut report.losses)?;
+            report.bytes = if report.written { staging.into_memory() } else { None };
+        }
+        Output::File(path) => to_file(job, &build, path, &mut report).map_err(|e| e.in_file(path))?,
+    }
+    Ok(report)
+}
+
+fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
+    let target = storeset::resolve(path)?;
+    let exists = target.symlink_metadata().is_ok();
+    if exists && !job.force {
+        return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
+    }
+    // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
+    let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
+    let expected = if exists { Source::open(&target)?.identity() } else { None };
+    let mut staging = Staging::beside(&target, storeset::mode_of(&target)?);
+    report.written = build.stage(&mut staging, &mut report.losses)?;
+    if report.written {
+        let how = storeset::Commit { store: &target, expected, on_step: job.on_step };
+        report.old = storeset::commit(staging, &how)?;
+        if exists {
+            storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entries that were asked for.
+fn select(mut store: Store, job: &Convert<'_>) -> Result<Store> {
+    if !job.labels.is_empty() {
+        for label in &job.labels {
+            if !store.entries.iter().any(|e| e.label_text() == label.as_str()) {
+                return Err(Error::refused(format!("no entry has the label \"{label}\""))
+                    .hint("keyferry list shows the labels")
+                    .in_file(job.from.source.path()));
+            }
+        }
+        store.entries.retain(|e| job.labels.iter().any(|l| e.label_text() == l.as_str()));
+        // What can't be read wasn't asked for, unless its label was.
+        store.defects.retain(|d| d.place().label.as_ref().is_some_and(|l| job.labels.contains(l)));
+    }
+    if job.certs_only {
+        let mut certs = Vec::with_capacity(store.entries.len());
+        for entry in store.entries {
+            match entry.item {
+                Item::Cert(_) => certs.push(entry),
+                _ => certificates_of(entry, &mut certs, &[ItemKind::Cert]),
+            }
+        }
+        without_repeats(&mut certs);
+        store.entries = certs;
+    }
+    Ok(store)
+}
+
+fn counts(store: &Store) -> Vec<(ItemKind, usize)> {
+    let count = |k: &ItemKind| store.entries.iter().filter(|e| e.item.kind() == *k).count();
+    ItemKind::ALL.iter().map(|k| (*k, count(k))).filter(|(_, n)| *n > 0).collect()
 }

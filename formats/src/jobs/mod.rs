@@ -1,9 +1,14 @@
 //! What people want done, one function each: convert, rebuild, list and the rest. Jobs know formats
 //! only through the trait, and print nothing.
 
+mod build;
 pub mod convert;
+mod labels;
 pub mod list;
+mod prepare;
 pub mod rebuild;
+pub mod tree;
+mod verify;
 
 use crate::context::Ctx;
 use crate::error::Result;

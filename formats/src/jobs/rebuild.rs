@@ -1,11 +1,21 @@
 //! Client stores made anew from a public bundle and the private key that stays here.
 
+use super::build::Build;
+use super::list::{hex, sha256_hex};
+use super::prepare::prepare;
+use super::verify::Expected;
 use super::{AllowLoss, Input};
+use crate::asn1::cert_fields;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::model::Loss;
-use crate::storeset::Step;
+use crate::error::{Error, Kind, Result};
+use crate::format::{Format, detect};
+use crate::model::{Der, Entry, Item, Loss, LossKind, Store};
+use crate::place::{Source, Staging};
+use crate::query::dn;
+use crate::storeset::{self, Step};
+use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// One store to rebuild.
@@ -96,6 +106,463 @@ pub struct Rebuilt {
 }
 
 /// Rebuilds every target: all are built and read back before the first is moved into place.
-pub fn rebuild(_job: &Rebuild<'_>) -> Result<Rebuilt> {
-    Err(Error::unsupported("not yet"))
+pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
+    let mut report = Rebuilt { written: true, ..Rebuilt::default() };
+    let mut places = Vec::with_capacity(job.targets.len());
+    for target in &job.targets {
+        places.push(Located::find(target, job.dry_run).map_err(|e| e.in_file(target.path))?);
+    }
+    let inputs = Inputs::new(job);
+    let mut wanted = None;
+    let mut built = Vec::with_capacity(places.len());
+    for place in places {
+        let path = place.target.path;
+        let digest = inputs.digest(&place)?;
+        let mut store =
+            StoreReport { path: path.to_owned(), format: place.format.name(), ..StoreReport::default() };
+        if place.is_current(&digest)? {
+            built.push((place, digest, None, store));
+            continue;
+        }
+        let wanted = match &mut wanted {
+            Some(w) => w,
+            none => none.insert(Wanted::load(job, &mut report.warnings)?),
+        };
+        let staged = place.build(job, wanted, &mut store).map_err(|e| e.in_file(path))?;
+        report.written &= staged.allowed();
+        built.push((place, digest, Some(staged), store));
+    }
+    if report.written && !job.dry_run {
+        commit_all(job, &mut built)?;
+    }
+    report.stores = built.into_iter().map(|(_, _, _, store)| store).collect();
+    Ok(report)
+}
+
+type Built<'a> = (Located<'a>, [u8; 32], Option<Staged>, StoreReport);
+
+/// Moves every staged store into place. When one fails, those before it are put back.
+fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
+    let mut done: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
+    let undo = |done: &[(PathBuf, Option<PathBuf>)], e: Error| {
+        // The first failure is the one to report; what can't be put back is said with it.
+        let failed: Vec<_> =
+            done.iter().rev().filter_map(|(p, old)| storeset::undo(p, old.as_deref()).err()).collect();
+        failed.into_iter().fold(e, |e, f| {
+            Error::new(Kind::Write, format!("{}; and {f}", e.message()))
+                .in_file(e.place().path.as_deref().unwrap_or(Path::new("")))
+        })
+    };
+    let mut changed = false;
+    for (place, digest, staged, report) in built.iter_mut() {
+        let Some(Staged::Ready(staging)) = staged.take_if(|s| matches!(s, Staged::Ready(_))) else {
+            // Nothing to write, but the next run need not find that out again.
+            if matches!(staged, Some(Staged::Same)) {
+                place.record(digest)?;
+            }
+            continue;
+        };
+        let how = storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
+        match storeset::commit(staging, &how) {
+            Ok(old) => {
+                done.push((place.path.clone(), old.clone()));
+                report.old = old;
+                changed = true;
+            }
+            Err(e) => return Err(undo(&done, e.in_file(place.target.path))),
+        }
+    }
+    if changed && let Err(e) = (job.after)() {
+        return Err(undo(&done, e));
+    }
+    for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
+        place.record(digest)?;
+        let now = place.target.ctx.session.now_ms;
+        report.pruned = storeset::prune(&place.path, job.keep, RETENTION_MS, now, false)?;
+    }
+    Ok(())
+}
+
+/// Old generations younger than this stay, however many there are.
+const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// A target with what is there now. Holds its lock.
+struct Located<'a> {
+    target: &'a Target<'a>,
+    /// Links resolved.
+    path: PathBuf,
+    current: Option<Source>,
+    identity: Option<crate::place::Identity>,
+    format: &'static dyn Format,
+    _lock: Option<storeset::Lock>,
+}
+
+/// What building one store came to.
+enum Staged {
+    /// The current store is already what it should be.
+    Same,
+    /// Written and read back.
+    Ready(Staging),
+    /// A loss that nobody allowed.
+    Refused,
+}
+
+impl Staged {
+    fn allowed(&self) -> bool {
+        !matches!(self, Staged::Refused)
+    }
+}
+
+impl<'a> Located<'a> {
+    fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
+        let path = storeset::resolve(target.path)?;
+        // A dry run writes nothing, not even a lock file.
+        let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
+        let current = if path.symlink_metadata().is_ok() { Some(Source::open(&path)?) } else { None };
+        let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
+        let format = match (target.format, found) {
+            (Some(want), Some(have)) if want.name() != have.name() => {
+                return Err(Error::refused(format!("the store is {}, not {}", have.name(), want.name()))
+                    .hint("a rebuild keeps a store's format; keyferry convert --force changes it"));
+            }
+            (Some(format), _) | (None, Some(format)) => format,
+            (None, None) => crate::format::by_suffix(target.path).ok_or_else(|| {
+                Error::refused("a new store's format is not told by its name")
+                    .hint(format!("write FORMAT:PATH; the formats are {}", crate::format::names()))
+            })?,
+        };
+        if !format.carries().swap {
+            return Err(Error::unsupported(format!("a {} store can't be swapped in", format.name())));
+        }
+        let identity = current.as_ref().and_then(Source::identity);
+        Ok(Located { target, path, current, identity, format, _lock: lock })
+    }
+
+    /// Whether the last run had the same inputs and nobody has touched the store since.
+    fn is_current(&self, digest: &[u8; 32]) -> Result<bool> {
+        let (Some(current), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
+            return Ok(false);
+        };
+        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == sha256_hex(current.bytes()?))
+    }
+
+    /// Notes what this store was made from, for [`Located::is_current`].
+    fn record(&self, digest: &[u8; 32]) -> Result<()> {
+        let store = Source::open(&self.path)?;
+        storeset::Record::made(hex(digest), sha256_hex(store.bytes()?), self.target.ctx.session.now_ms)
+            .write(&self.path)
+    }
+
+    fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {
+        let ctx = &self.target.ctx;
+        let current = match &self.current {
+            Some(source) => self.format.read(source, ctx).map_err(|e| e.in_format(self.format.name()))?,
+            None => Store::default(),
+        };
+        report.created = self.current.is_none();
+        let merged = wanted.merge(&current, ctx, &mut report.losses)?;
+        // A key that comes from elsewhere was opened there, so what is left sealed is this store's own.
+        let (store, losses) = prepare(merged, ctx, self.format, &|| Ok(true))?;
+        report.losses.extend(losses);
+        compare(&current, &store, report);
+        if self.current.is_some() && is_same(&current, &store, self.format, ctx) {
+            // Nothing is lost by leaving a store as it is.
+            report.losses.clear();
+            return Ok(Staged::Same);
+        }
+        let mut staging = if job.dry_run {
+            Staging::memory()
+        } else {
+            Staging::beside(&self.path, storeset::mode_of(&self.path)?)
+        };
+        let build =
+            Build { store: &store, base: self.current.as_ref(), format: self.format, ctx, allow: &job.allow };
+        report.changed = build.stage(&mut staging, &mut report.losses)?;
+        Ok(if report.changed { Staged::Ready(staging) } else { Staged::Refused })
+    }
+}
+
+/// The digests of what all targets share, computed once.
+struct Inputs<'a> {
+    job: &'a Rebuild<'a>,
+    shared: OnceCell<Sha256>,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(job: &'a Rebuild<'a>) -> Self {
+        Inputs { job, shared: OnceCell::new() }
+    }
+
+    /// What decides how a store comes out, apart from passwords (whose change is a command of its own) and
+    /// salts: the program, the bundles, the key source, the format and its options.
+    fn digest(&self, place: &Located<'_>) -> Result<[u8; 32]> {
+        let shared = match self.shared.get() {
+            Some(s) => s,
+            None => {
+                let s = self.hash_shared()?;
+                self.shared.get_or_init(|| s)
+            }
+        };
+        let mut hash = shared.clone();
+        add(&mut hash, place.format.name().as_bytes());
+        for opt in place.format.options() {
+            add(&mut hash, place.target.ctx.options.get(opt.name).unwrap_or_default().as_bytes());
+        }
+        Ok(hash.finalize().into())
+    }
+
+    fn hash_shared(&self) -> Result<Sha256> {
+        let mut hash = Sha256::new();
+        add(&mut hash, concat!("keyferry ", env!("CARGO_PKG_VERSION")).as_bytes());
+        for bundle in &self.job.bundles {
+            add_source(&mut hash, bundle.source)?;
+        }
+        if let Some(key) = &self.job.key {
+            add(&mut hash, b"key");
+            add_source(&mut hash, key.input.source)?;
+            add(&mut hash, key.label.as_deref().unwrap_or_default().as_bytes());
+        }
+        Ok(hash)
+    }
+}
+
+/// Adds a part with its length, so that no two lists of parts look alike.
+fn add(hash: &mut Sha256, part: &[u8]) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
+}
+
+fn add_source(hash: &mut Sha256, source: &Source) -> Result<()> {
+    if source.is_directory() {
+        for member in source.members()? {
+            add(hash, member.as_os_str().as_encoded_bytes());
+            add(hash, Source::open(&member)?.bytes()?);
+        }
+        return Ok(());
+    }
+    add(hash, source.bytes()?);
+    Ok(())
+}
+
+/// What every store shall hold: the bundles' certificates and, where it comes from elsewhere, the key.
+struct Wanted {
+    /// Certificates and revocation lists, each once.
+    public: Vec<Entry>,
+    /// The private keys of `--key`.
+    keys: Option<Vec<Entry>>,
+}
+
+impl Wanted {
+    fn load(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Self> {
+        let mut public: Vec<Entry> = Vec::new();
+        let mut seen: HashSet<Der> = HashSet::new();
+        for bundle in &job.bundles {
+            let path = bundle.source.path();
+            let loaded = super::load(bundle)?;
+            let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
+            warnings.extend(loaded.store.warnings.iter().cloned());
+            if let Some(defect) = loaded.store.defects.first() {
+                return Err(named(
+                    Error::malformed(format!("the bundle is damaged: {}", defect.message()))
+                        .at_if(defect.place().offset)
+                        .hint("a bundle is taken whole or not at all; fetch it again"),
+                ));
+            }
+            if let Some(secret) = loaded.store.entries.iter().find(|e| e.secret().is_some()) {
+                return Err(named(
+                    Error::refused("the bundle holds a private or secret key")
+                        .in_entry(secret.label_text())
+                        .hint("bundles are public; a key goes in with --key"),
+                ));
+            }
+            let certificates =
+                loaded.store.entries.iter().filter(|e| matches!(e.item, Item::Cert(_))).count();
+            if certificates == 0 {
+                return Err(named(
+                    Error::refused("the bundle holds no certificates")
+                        .hint("nothing was changed: an empty bundle would empty the stores"),
+                ));
+            }
+            public.extend(
+                loaded
+                    .store
+                    .entries
+                    .into_iter()
+                    .filter(|e| e.object().is_some_and(|d| seen.insert(d.clone()))),
+            );
+        }
+        let keys = job.key.as_ref().map(|k| private_keys(k, warnings)).transpose()?;
+        Ok(Wanted { public, keys })
+    }
+
+    /// The store to be: its keys (their chains with them), what else it holds that no bundle speaks of, and
+    /// the bundles' certificates, those it has already as they stand in it.
+    fn merge(&self, current: &Store, ctx: &Ctx<'_>, losses: &mut Vec<Loss>) -> Result<Store> {
+        let mut entries = Vec::with_capacity(self.public.len() + 1);
+        let known: HashMap<&Der, &Entry> = current
+            .entries
+            .iter()
+            .filter_map(|e| match &e.item {
+                Item::Cert(c) => Some((c, e)),
+                _ => None,
+            })
+            .collect();
+        let crls = self.public.iter().any(|e| matches!(e.item, Item::Crl(_)));
+        for entry in &current.entries {
+            match &entry.item {
+                Item::Cert(_) => {}
+                Item::Crl(_) if crls => {}
+                Item::Key { chain, .. } if self.keys.is_some() => {
+                    let leaf = chain.first().map(|l| &l.cert);
+                    let stays = self.keys.iter().flatten().any(|k| k.object() == leaf && leaf.is_some());
+                    if !stays {
+                        losses.push(Loss::new(
+                            LossKind::Key,
+                            entry.label_text(),
+                            "the current store holds this private key, the source of --key does not",
+                        ));
+                    }
+                }
+                _ => entries.push(entry.clone()),
+            }
+        }
+        for key in self.keys.iter().flatten() {
+            let mut key = key.clone();
+            // The label that the same certificate has now: programs look it up by that.
+            let now = current
+                .entries
+                .iter()
+                .find(|e| matches!(e.item, Item::Key { .. }) && e.object() == key.object());
+            if let Some(now) = now {
+                key.label = now.label.clone();
+                key.default = now.default;
+                if same_key(now, &key, ctx) {
+                    key.attrs = now.attrs.clone();
+                }
+            }
+            entries.push(key);
+        }
+        // A key's own certificate is there with the key; a second entry would only be another label for it.
+        let leaves: HashSet<Der> =
+            entries.iter().filter(|e| e.secret().is_some()).filter_map(|e| e.object().cloned()).collect();
+        for new in &self.public {
+            let Item::Cert(der) = &new.item else {
+                entries.push(new.clone());
+                continue;
+            };
+            if leaves.contains(der) {
+                continue;
+            }
+            let mut entry = known.get(der).map_or_else(|| new.clone(), |e| (*e).clone());
+            if new.trust.is_some() {
+                entry.trust.clone_from(&new.trust);
+            }
+            entries.push(entry);
+        }
+        Ok(Store { entries, facts: current.facts.clone(), ..Store::default() })
+    }
+}
+
+/// The same private key, so that what the current store says about it still holds.
+fn same_key(now: &Entry, new: &Entry, ctx: &Ctx<'_>) -> bool {
+    let open = |e: &Entry| e.secret().and_then(|s| s.open(ctx).ok().map(|k| k.bytes.clone()));
+    matches!((open(now), open(new)), (Some(a), Some(b)) if a == b)
+}
+
+/// The keys of `--key`, opened: their passwords are that store's, not the target's.
+fn private_keys(source: &KeySource<'_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>> {
+    let path = source.input.source.path();
+    let loaded = super::load(&source.input)?;
+    let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
+    warnings.extend(loaded.store.warnings.iter().cloned());
+    let mut keys = Vec::new();
+    for entry in loaded.store.entries {
+        let wanted = source.label.as_ref().is_none_or(|l| selects(l, &entry));
+        if !wanted || !matches!(entry.item, Item::Key { .. }) {
+            continue;
+        }
+        if let Some(secret) = entry.secret() {
+            secret.open(&source.input.ctx).map_err(|e| named(e.in_entry(entry.label_text())))?;
+        }
+        if entry.certificate().is_none() {
+            return Err(named(
+                Error::refused("the private key has no certificate")
+                    .in_entry(entry.label_text())
+                    .hint("put the key and its certificate chain into one file"),
+            ));
+        }
+        // What only that format knows has no place in the client's store.
+        keys.push(Entry { attrs: Vec::new(), trust: None, ..entry });
+    }
+    if keys.is_empty() {
+        let message = match &source.label {
+            Some(label) => format!("no private key has the label \"{label}\""),
+            None => "no private key in it".to_owned(),
+        };
+        return Err(named(Error::refused(message).hint("keyferry list shows what a store holds")));
+    }
+    Ok(keys)
+}
+
+/// `LABEL` or `sha256:HEX` of the certificate, where labels repeat.
+fn selects(label: &str, entry: &Entry) -> bool {
+    match label.strip_prefix("sha256:") {
+        Some(hash) => entry.certificate().is_some_and(|c| sha256_hex(c).eq_ignore_ascii_case(hash)),
+        None => entry.label_text() == label,
+    }
+}
+
+/// What comes in, what goes, what stays.
+fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
+    let lone = |s: &Store| -> HashSet<Der> {
+        s.entries
+            .iter()
+            .filter(|e| matches!(e.item, Item::Cert(_)))
+            .filter_map(|e| e.object().cloned())
+            .collect()
+    };
+    let (before, after) = (lone(current), lone(new));
+    for entry in &new.entries {
+        match (&entry.item, entry.certificate()) {
+            (Item::Cert(c), _) if before.contains(c) => report.kept += 1,
+            (Item::Cert(c), _) => report.added.push(named(entry, c)),
+            (Item::Key { .. }, Some(c)) => report.keys.push(named(entry, c)),
+            _ => {}
+        }
+    }
+    let gone = current.entries.iter().filter_map(|e| match &e.item {
+        Item::Cert(c) if !after.contains(c) => Some(named(e, c)),
+        _ => None,
+    });
+    report.removed.extend(gone);
+}
+
+fn named(entry: &Entry, certificate: &Der) -> Named {
+    Named {
+        label: entry.label_text().into_owned(),
+        subject: cert_fields(certificate).map(|f| dn::rfc4514(f.subject)).unwrap_or_default(),
+        sha256: sha256_hex(certificate),
+    }
+}
+
+/// Whether the current store already is what was to be written: the same entries under the same labels,
+/// keys and chains included, in any order.
+fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<'_>) -> bool {
+    let same_size = current.entries.len() == new.entries.len();
+    let trust = |s: &Store| -> HashMap<Der, Option<crate::model::Trust>> {
+        s.entries
+            .iter()
+            .filter(|e| matches!(e.item, Item::Cert(_)))
+            .filter_map(|e| e.object().map(|d| (d.clone(), e.trust.clone())))
+            .collect()
+    };
+    // Trust that a source can't state is no change; what it states and the store has otherwise, is.
+    let trust_differs = || {
+        let now = trust(current);
+        trust(new).iter().any(|(d, t)| t.is_some() && now.get(d).is_some_and(|n| n.is_some() && n != t))
+    };
+    same_size
+        && current.defects.is_empty()
+        && !trust_differs()
+        && Expected::of(new, format.carries().labels).check(current, ctx).is_ok()
 }

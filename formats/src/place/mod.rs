@@ -6,5 +6,6 @@
 mod source;
 mod staging;
 
+pub(crate) use source::reason;
 pub use source::{Identity, Probe, Source};
 pub use staging::{StagedFile, Staging};

@@ -4,7 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Buffer;
 use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -69,7 +69,21 @@ pub struct Probe<'a> {
 impl Source {
     /// Opens a file or folder. Links are followed: the caller named this very path.
     pub fn open(path: &Path) -> Result<Self> {
-        let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m)));
+        Self::from_opened(path, File::open(path))
+    }
+
+    /// Opens a file that a walk came upon: no link is followed and no pipe waited for, even if one has
+    /// taken the file's place meanwhile.
+    pub fn open_in_tree(path: &Path) -> Result<Self> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        Self::from_opened(
+            path,
+            File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path),
+        )
+    }
+
+    fn from_opened(path: &Path, opened: std::io::Result<File>) -> Result<Self> {
+        let opened = opened.and_then(|f| f.metadata().map(|m| (f, m)));
         let (file, meta) = opened.map_err(|e| {
             Error::io(Kind::Read, format!("can't be opened: {}", reason(&e)), e).in_file(path)
         })?;

@@ -1,3 +1,4 @@
-//! Distinguished names and conditions on entries: parsing, printing, matching.
+//! Distinguished names and times as text; conditions on entries.
 
 pub mod dn;
+pub mod time;

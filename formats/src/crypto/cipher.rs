@@ -1,0 +1,137 @@
+//! Ciphers as the stores use them: CBC with PKCS#7 padding, and RC4.
+
+use aes::{Aes128, Aes192, Aes256};
+use camellia::{Camellia128, Camellia192, Camellia256};
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::common::InnerUser;
+use cbc::cipher::{
+    BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit,
+    StreamCipher,
+};
+use cbc::{Decryptor, Encryptor};
+use des::{Des, TdesEde2, TdesEde3};
+use rc2::Rc2;
+use rc4::Rc4;
+use zeroize::Zeroizing;
+
+/// A cipher, without its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // named as everywhere
+pub enum Cipher {
+    Aes128,
+    Aes192,
+    Aes256,
+    Camellia128,
+    Camellia192,
+    Camellia256,
+    Des,
+    /// Two-key triple DES.
+    TdesEde2,
+    TdesEde3,
+    Rc2 {
+        /// Bytes of the key.
+        key_len: usize,
+        /// Effective bits of it (RFC 2268 section 2).
+        bits: usize,
+    },
+    Rc4 {
+        /// Bytes of the key.
+        key_len: usize,
+    },
+}
+
+/// Runs `$body` with `$c` the keyed block cipher; RC4 is not one.
+macro_rules! keyed {
+    ($cipher:expr, $key:expr, $c:ident => $body:expr, $rc4:expr) => {
+        match $cipher {
+            Cipher::Aes128 => Aes128::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Aes192 => Aes192::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Aes256 => Aes256::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Camellia128 => Camellia128::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Camellia192 => Camellia192::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Camellia256 => Camellia256::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Des => Des::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::TdesEde2 => TdesEde2::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::TdesEde3 => TdesEde3::new_from_slice($key).ok().and_then(|$c| $body),
+            Cipher::Rc2 { bits, .. } => rc2($key, bits).and_then(|$c| $body),
+            Cipher::Rc4 { .. } => $rc4,
+        }
+    };
+}
+
+impl Cipher {
+    /// Bytes of a key.
+    pub fn key_len(self) -> usize {
+        match self {
+            Cipher::Des => 8,
+            Cipher::Aes128 | Cipher::Camellia128 | Cipher::TdesEde2 => 16,
+            Cipher::Aes192 | Cipher::Camellia192 | Cipher::TdesEde3 => 24,
+            Cipher::Aes256 | Cipher::Camellia256 => 32,
+            Cipher::Rc2 { key_len, .. } | Cipher::Rc4 { key_len } => key_len,
+        }
+    }
+
+    /// Bytes of an initial vector, which is a block; 0 for RC4.
+    pub fn iv_len(self) -> usize {
+        match self {
+            Cipher::Rc4 { .. } => 0,
+            Cipher::Des | Cipher::TdesEde2 | Cipher::TdesEde3 | Cipher::Rc2 { .. } => 8,
+            _ => 16,
+        }
+    }
+
+    /// Bytes that `plain` bytes become.
+    pub fn sealed_len(self, plain: usize) -> usize {
+        match self.iv_len() {
+            0 => plain,
+            block => (plain / block + 1) * block,
+        }
+    }
+
+    /// Deciphers and takes the padding off. `None` where key, vector or data have an impossible length
+    /// or the padding is wrong, as after a wrong password.
+    pub fn decrypt(self, key: &[u8], iv: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut out = Zeroizing::new(vec![0; data.len()]);
+        let len = keyed!(self, key, c => cbc_decrypt(c, iv, data, &mut out), {
+            out.copy_from_slice(data);
+            Rc4::new_from_slice(key).ok()?.apply_keystream(&mut out);
+            Some(data.len())
+        })?;
+        out.truncate(len);
+        Some(out)
+    }
+
+    /// Pads and enciphers the first `plain` bytes of `buffer`, which has room for
+    /// [`Cipher::sealed_len`] bytes and is filled by it. `None` where a length doesn't fit.
+    pub fn encrypt_in_place(self, key: &[u8], iv: &[u8], buffer: &mut [u8], plain: usize) -> Option<()> {
+        keyed!(self, key, c => cbc_encrypt(c, iv, buffer, plain), {
+            Rc4::new_from_slice(key).ok()?.apply_keystream(buffer);
+            Some(())
+        })
+    }
+}
+
+fn cbc_decrypt<C>(cipher: C, iv: &[u8], data: &[u8], out: &mut [u8]) -> Option<usize>
+where
+    C: BlockCipherDecrypt,
+    Decryptor<C>: InnerUser<Inner = C> + InnerIvInit + BlockModeDecrypt,
+{
+    let mode = Decryptor::<C>::inner_iv_slice_init(cipher, iv).ok()?;
+    mode.decrypt_padded_b2b::<Pkcs7>(data, out).ok().map(<[u8]>::len)
+}
+
+fn cbc_encrypt<C>(cipher: C, iv: &[u8], buffer: &mut [u8], plain: usize) -> Option<()>
+where
+    C: BlockCipherEncrypt,
+    Encryptor<C>: InnerUser<Inner = C> + InnerIvInit + BlockModeEncrypt,
+{
+    let mode = Encryptor::<C>::inner_iv_slice_init(cipher, iv).ok()?;
+    mode.encrypt_padded::<Pkcs7>(buffer, plain).ok().map(drop)
+}
+
+/// The crate indexes by both numbers, so they are checked here: RFC 2268 allows keys of 1 to 128 bytes
+/// and 1 to 1024 effective bits.
+fn rc2(key: &[u8], bits: usize) -> Option<Rc2> {
+    ((1..=128).contains(&key.len()) && (1..=1024).contains(&bits))
+        .then(|| Rc2::new_with_eff_key_len(key, bits))
+}

@@ -1,0 +1,130 @@
+//! Labels for entries that have none, and for formats that allow no two alike.
+
+use crate::asn1::{cert_fields, oid};
+use crate::format::Labels;
+use crate::model::{Entry, Item, Label, Loss, LossKind};
+use crate::query::dn;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+/// Makes the labels of `entries` fit what a format demands.
+///
+/// An entry without a label gets one from CN, else O, OU; where that is taken, ` #2` and so on in the
+/// order of the certificates' fingerprints: never an index, so that the same certificate keeps its label
+/// whatever else is in the store. Labels that were given and collide are changed too, which is a loss.
+pub(super) fn fit(entries: &mut [Entry], labels: Labels, losses: &mut Vec<Loss>) {
+    let Labels::Unique(fold) = labels else { return };
+    let mut taken: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+    let mut unnamed = Vec::new();
+    for (at, entry) in entries.iter_mut().enumerate() {
+        let Some(label) = entry.label.as_ref().filter(|l| !l.bytes().is_empty()) else {
+            unnamed.push((at, made_from(entry)));
+            continue;
+        };
+        let text = match label.as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                let text = label.text().into_owned();
+                losses.push(Loss::new(LossKind::Label, &*text, "the label is not UTF-8 text"));
+                text
+            }
+        };
+        let free = first_free(&mut taken, &text, fold);
+        if free != text {
+            losses.push(Loss::new(
+                LossKind::Label,
+                &*text,
+                format!("another entry has this label; this one becomes \"{free}\""),
+            ));
+        }
+        entry.label = Some(free.into());
+    }
+    name(entries, unnamed, &mut taken, fold);
+}
+
+/// Names the entries at the given places. Only where two want the same name are fingerprints compared.
+fn name(
+    entries: &mut [Entry],
+    unnamed: Vec<(usize, String)>,
+    taken: &mut HashMap<String, usize>,
+    fold: fn(&str) -> String,
+) {
+    let mut wanted: HashMap<String, usize> = HashMap::with_capacity(unnamed.len());
+    for (_, text) in &unnamed {
+        *wanted.entry(fold(text)).or_default() += 1;
+    }
+    let (mut contested, alone): (Vec<_>, Vec<_>) =
+        unnamed.into_iter().partition(|(_, text)| wanted.get(&fold(text)).is_some_and(|n| *n > 1));
+    contested.sort_by_cached_key(|(at, _)| fingerprint(&entries[*at]));
+    for (at, text) in alone.into_iter().chain(contested) {
+        entries[at].label = Some(Label::from(first_free(taken, &text, fold)));
+    }
+}
+
+/// `text`, or the first of `text #2`, `text #3` … that nobody has; it is taken from then on.
+fn first_free(taken: &mut HashMap<String, usize>, text: &str, fold: fn(&str) -> String) -> String {
+    let key = fold(text);
+    let Some(mut n) = taken.get(&key).copied() else {
+        taken.insert(key, 2);
+        return text.to_owned();
+    };
+    loop {
+        let candidate = format!("{text} #{n}");
+        n += 1;
+        let folded = fold(&candidate);
+        if !taken.contains_key(&folded) {
+            taken.insert(folded, 2);
+            // The next one with this text starts counting here: no quadratic search.
+            taken.insert(key, n);
+            return candidate;
+        }
+    }
+}
+
+/// The label that an entry without one gets.
+fn made_from(entry: &Entry) -> String {
+    let of_name = |name: &[u8]| {
+        [oid::CN, oid::O, oid::OU]
+            .iter()
+            .find_map(|t| dn::attribute_text(name, t).filter(|v| !v.trim().is_empty()))
+            .or_else(|| Some(dn::rfc4514(name)).filter(|t| !t.is_empty()))
+    };
+    let subject = entry.certificate().and_then(|c| cert_fields(c).ok()).and_then(|f| of_name(f.subject));
+    subject.unwrap_or_else(|| entry.item.kind().name().to_owned())
+}
+
+fn fingerprint(entry: &Entry) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    if let Some(object) = entry.object() {
+        hash.update(object);
+    }
+    if let Item::Key { .. } = entry.item {
+        hash.update(b"key");
+    }
+    if let Some(key) = entry.secret().and_then(|s| s.opened()) {
+        // Never shown: it only decides an order, and is dropped.
+        hash.update(&*key.bytes);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Der;
+
+    fn other(label: &str) -> Entry {
+        let e = Entry::new(Item::Other { what: "x".into(), body: Der::new(vec![0]) });
+        if label.is_empty() { e } else { e.with_label(label) }
+    }
+
+    #[test]
+    fn collisions_are_numbered_and_told() {
+        let mut e = vec![other("a"), other("A"), other("a #2"), other(""), other("a")];
+        let mut losses = Vec::new();
+        fit(&mut e, Labels::Unique(|s| s.to_lowercase()), &mut losses);
+        let got: Vec<_> = e.iter().map(|e| e.label_text().into_owned()).collect();
+        assert_eq!(got, ["a", "A #2", "a #2 #2", "other", "a #3"]);
+        assert_eq!(losses.len(), 3);
+    }
+}

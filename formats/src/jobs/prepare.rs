@@ -1,0 +1,162 @@
+//! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
+//! listed, keys are opened, labels are made unique.
+
+use super::labels;
+use crate::asn1::cert_fields;
+use crate::context::Ctx;
+use crate::crypto::public::{same_public_key, spki_of_pkcs8};
+use crate::error::{Error, Kind, Result};
+use crate::format::{Format, Labels};
+use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
+use std::collections::{BTreeMap, HashSet};
+
+/// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
+/// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
+pub(super) fn prepare(
+    store: Store,
+    from: &Ctx<'_>,
+    to: &'static dyn Format,
+    same_password: &dyn Fn() -> Result<bool>,
+) -> Result<(Store, Vec<Loss>)> {
+    let carries = to.carries();
+    let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
+    let mut entries = Vec::with_capacity(store.entries.len());
+    for entry in store.entries {
+        let entry = match open(&entry, from, to, same_password) {
+            Ok(()) => Some(entry),
+            Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
+                losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
+                certificates_of(entry, &mut entries, carries.items);
+                None
+            }
+            Err(e) => return Err(e.in_entry(entry.label_text())),
+        };
+        if let Some(entry) = entry {
+            keep(entry, to, &mut entries, &mut losses);
+        }
+    }
+    if !losses.is_empty() {
+        without_repeats(&mut entries);
+    }
+    if !carries.many && entries.len() > 1 {
+        return Err(Error::refused(format!(
+            "{} holds one object, the source has {}",
+            to.name(),
+            entries.len()
+        ))
+        .hint("choose one with --label, or write pem, which holds all"));
+    }
+    foreign_facts(&entries, to, &mut losses);
+    match carries.labels {
+        Labels::None if entries.iter().any(|e| e.label.is_some()) => {
+            losses.push(Loss::new(
+                LossKind::Note,
+                "",
+                format!("{} has no labels; they are left out", to.name()),
+            ));
+        }
+        labels => labels::fit(&mut entries, labels, &mut losses),
+    }
+    Ok((Store { entries, facts: store.facts, ..Store::default() }, losses))
+}
+
+/// Opens an entry's key and checks that it belongs to its certificate: what is written as a pair must be
+/// one, whatever the source's hints said.
+fn open(
+    entry: &Entry,
+    from: &Ctx<'_>,
+    to: &dyn Format,
+    same_password: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
+    let Some(secret) = entry.secret() else { return Ok(()) };
+    if !to.carries().items.contains(&entry.item.kind()) {
+        return Ok(()); // taken out later, so not opened for nothing
+    }
+    match secret.open(from) {
+        Ok(key) => match (&entry.item, entry.certificate()) {
+            (Item::Key { .. }, Some(leaf)) => pair(&key.bytes, leaf),
+            _ => Ok(()),
+        },
+        Err(e) => {
+            let own = secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
+            if own && e.kind() == Kind::Password && same_password()? { Ok(()) } else { Err(e) }
+        }
+    }
+}
+
+fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
+    let (Some(of_key), Ok(of_cert)) = (spki_of_pkcs8(pkcs8)?, cert_fields(leaf)) else {
+        return Ok(()); // an algorithm we don't know moves unharmed
+    };
+    if same_public_key(&of_key, of_cert.spki) {
+        return Ok(());
+    }
+    Err(Error::malformed("the private key does not belong to the first certificate of its chain")
+        .hint("leave the entry out with --label for the others, and look at the store with its own tool"))
+}
+
+/// Keeps an entry if the format can hold it, else what of it can be held.
+fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
+    let items = to.carries().items;
+    let kind = entry.item.kind();
+    if items.contains(&kind) {
+        entries.push(entry);
+        return;
+    }
+    let (loss, word) = match kind {
+        ItemKind::Key => (LossKind::Key, "private keys"),
+        ItemKind::Secret => (LossKind::Secret, "secret keys"),
+        ItemKind::Cert => (LossKind::Cert, "certificates"),
+        ItemKind::Request => (LossKind::Request, "requests"),
+        ItemKind::Crl => (LossKind::Crl, "revocation lists"),
+        ItemKind::Other => (LossKind::Other, "objects of this type"),
+    };
+    losses.push(Loss::new(loss, entry.label_text(), format!("{} holds no {word}", to.name())));
+    certificates_of(entry, entries, items);
+}
+
+/// The certificates of a key entry as entries of their own: the key is lost, they need not be.
+pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[ItemKind]) {
+    let Item::Key { chain, .. } = entry.item else { return };
+    if !items.contains(&ItemKind::Cert) {
+        return;
+    }
+    for (at, link) in chain.into_iter().enumerate() {
+        let mut cert = Entry::new(Item::Cert(link.cert));
+        cert.label = if at == 0 { entry.label.clone() } else { link.label };
+        cert.authenticated = entry.authenticated;
+        entries.push(cert);
+    }
+}
+
+/// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
+pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.retain(|e| match &e.item {
+        Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
+        _ => true,
+    });
+}
+
+fn unreadable(e: &Error) -> Loss {
+    let label = e.place().label.clone().unwrap_or_default();
+    let at = e.place().offset.map(|o| format!(" at byte {o:#x}")).unwrap_or_default();
+    Loss::new(LossKind::Unreadable, label, format!("{}{at}", e.message()))
+}
+
+/// Facts that only the source's format knows: noted once for each, with how many entries have it.
+fn foreign_facts(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for attr in entries.iter().flat_map(|e| &e.attrs) {
+        if !to.keeps(attr.format) {
+            *counts.entry((attr.format, &attr.id)).or_default() += 1;
+        }
+    }
+    losses.extend(counts.into_iter().map(|((format, id), n)| {
+        Loss::new(
+            LossKind::Note,
+            "",
+            format!("{} has no place for {format}'s \"{id}\" ({n} entries)", to.name()),
+        )
+    }));
+}
