@@ -233,7 +233,7 @@ fn an_absurd_count_is_refused_before_the_work() {
         assert_eq!(open(entry, &bench).expect_err("too much").kind(), Kind::TooLarge);
     }
     assert_eq!(bench.session.budget.spent(), 0);
-    let e = bench.write(&Jceks, &store(vec![pair("a", &pkcs8(), &[])])).expect_err("too much");
+    let e = bench.write(&Jceks, &store(vec![pair("a", &pkcs8(), &[certificate(1)])])).expect_err("too much");
     assert_eq!(e.kind(), Kind::TooLarge);
 }
 
@@ -434,11 +434,13 @@ fn what_java_could_not_use_is_refused() {
     assert_eq!(refused(&Jceks, secret("s", b"12", None)), Err((Kind::Refused, true)));
     assert_eq!(refused(&Jceks, secret("s", b"", Some("AES"))), Err((Kind::Refused, true)));
     assert_eq!(refused(&Jceks, secret("ä", b"12", Some("AES"))), Err((Kind::Password, true)));
-    assert_eq!(refused(&Jceks, pair("ä", &pkcs8(), &[])), Err((Kind::Password, true)));
+    assert_eq!(refused(&Jceks, pair("ä", &pkcs8(), &[certificate(1)])), Err((Kind::Password, true)));
+    assert_eq!(refused(&Jceks, pair("a", &pkcs8(), &[])), Err((Kind::Refused, true)));
     assert_eq!(refused(&Jks, pair("ä", &pkcs8(), &[])), Ok(()));
     // The store's password may be any.
     let bench = Bench::new("pässwörd", &[("a", "ascii")]);
-    let (file, _) = bench.write(&Jceks, &store(vec![pair("a", &pkcs8(), &[])])).expect("written");
+    let (file, _) =
+        bench.write(&Jceks, &store(vec![pair("a", &pkcs8(), &[certificate(1)])])).expect("written");
     assert_eq!(open(&bench.read(&Jceks, &file).expect("read").entries[0], &bench).expect("key").0, pkcs8());
 
     let mut none = Bench::new("", &[]);
@@ -453,7 +455,8 @@ fn what_java_could_not_use_is_refused() {
 
 #[test]
 fn a_seed_makes_the_same_bytes() {
-    let entries = || store(vec![pair("a", &pkcs8(), &[certificate(3)]), pair("b", &pkcs8(), &[])]);
+    let entries =
+        || store(vec![pair("a", &pkcs8(), &[certificate(3)]), pair("b", &pkcs8(), &[certificate(4)])]);
     for format in [&Jks as &dyn Format, &Jceks] {
         let one = Bench::new("changeit", &[]).write(format, &entries()).expect("written").0;
         assert_eq!(one, Bench::new("changeit", &[]).write(format, &entries()).expect("written").0);
@@ -565,7 +568,8 @@ fn any_entry(secrets: bool) -> impl Strategy<Value = Entry> {
         crate::asn1::tlv(0x30, &[&[2, 1, 0][..], &b].concat())
     });
     let lone = cert().prop_map(|c| lone("", c));
-    let pair = (key, prop::collection::vec(cert(), 0..4)).prop_map(|(k, c)| pair("", &k, &c));
+    let pair =
+        (key, prop::collection::vec(cert(), usize::from(secrets)..4)).prop_map(|(k, c)| pair("", &k, &c));
     let octets = prop::collection::vec(any::<u8>(), 1..70);
     let secret = (octets, "\\PC{1,20}").prop_map(|(o, a)| secret("", &o, Some(&a)));
     let entry =
