@@ -4,6 +4,7 @@
 //! MACed part of a PKCS#12, which strict readers refuse. It never re-encodes, never allocates by a length
 //! read from the input, and bounds nesting.
 
+pub mod armour;
 mod certificate;
 pub mod oid;
 mod reader;
