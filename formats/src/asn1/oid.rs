@@ -55,6 +55,10 @@ oids! {
     SAFE_CONTENTS_BAG = "1.2.840.113549.1.12.10.1.6";
     /// Java's trustedKeyUsage attribute
     JAVA_TRUSTED_KEY_USAGE = "2.16.840.1.113894.746875.1.1";
+    /// Sun's key protector of JKS
+    JKS_KEY_PROTECTOR = "1.3.6.1.4.1.42.2.17.1.1";
+    /// Sun's PBEWithMD5AndTripleDES, the key protection of JCEKS
+    JCEKS_PBE = "1.3.6.1.4.1.42.2.19.1";
     /// anyExtendedKeyUsage
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
     /// Basic constraints
