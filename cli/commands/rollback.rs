@@ -3,7 +3,7 @@
 use super::Program;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
-use formats::storeset;
+use formats::storeset::{self, Lock};
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
@@ -25,6 +25,7 @@ Examples:
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
     let path = file(&args.store)?;
+    let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
     let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
     program.ui.note(&format!("{}: back to {}", path.display(), current.display()));
