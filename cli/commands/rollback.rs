@@ -2,7 +2,7 @@
 
 use super::Program;
 use crate::error::{Failure, Result};
-use crate::place::StoreArg;
+use crate::place::{StoreArg, shown};
 use formats::storeset::{self, Lock};
 use std::ffi::OsString;
 
@@ -28,7 +28,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
     let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
-    program.ui.note(&format!("{}: back to {}", path.display(), current.display()));
+    program.ui.note(&format!("{}: back to {}", shown(&path), shown(&current)));
     Ok(())
 }
 
