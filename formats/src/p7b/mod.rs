@@ -75,7 +75,7 @@ impl Format for P7b {
             pile.objects(file);
             return pile.into_store(ctx);
         }
-        let mut scratch = Vec::new();
+        let (mut scratch, mut any) = (Vec::new(), false);
         for block in armour::blocks(file) {
             let read = block.and_then(|b| {
                 let place = Place::Near(b.at);
@@ -89,11 +89,13 @@ impl Format for P7b {
                 let rest = pile.object(&der, place, Note::default())?.len();
                 if rest == 0 { Ok(()) } else { Err(trailing(rest).at(b.at)) }
             });
-            if let Err(e) = read {
-                pile.defect(e);
+            match read {
+                Ok(()) => any = true,
+                Err(e) => pile.defect(e),
             }
         }
-        if pile.found_nothing() {
+        // A bundle may be empty, a file without one is something else.
+        if pile.found_nothing() && !any {
             return Err(Error::malformed("neither a PKCS#7 object nor a PKCS7 block"));
         }
         pile.into_store(ctx)
