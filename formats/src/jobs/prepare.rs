@@ -35,9 +35,6 @@ pub(super) fn prepare(
             keep(entry, to, &mut entries, &mut losses);
         }
     }
-    if !to.keeps_chains() {
-        alone(&mut entries, to, &mut losses);
-    }
     if !losses.is_empty() {
         without_repeats(&mut entries);
     }
@@ -48,6 +45,9 @@ pub(super) fn prepare(
             entries.len()
         ))
         .hint("choose one with --label, or write pem, which holds all"));
+    }
+    if !carries.many {
+        entries.iter_mut().for_each(|e| one_object(e, to.name(), &mut losses));
     }
     foreign_facts(&entries, to, &mut losses);
     default_mark(&entries, to, &mut losses);
@@ -85,6 +85,23 @@ fn open(
             let own = secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
             if own && e.kind() == Kind::Password && same_password()? { Ok(()) } else { Err(e) }
         }
+    }
+}
+
+/// Where a file holds one object: a key stands without its chain, a request without its key.
+fn one_object(entry: &mut Entry, to: &str, losses: &mut Vec<Loss>) {
+    let label = entry.label_text().into_owned();
+    match &mut entry.item {
+        Item::Key { chain, .. } if !chain.is_empty() => {
+            let text = format!("{to} holds the key alone; the {} certificates are left out", chain.len());
+            losses.push(Loss::new(LossKind::Chain, label, text));
+            chain.clear();
+        }
+        Item::Request { key: key @ Some(_), .. } => {
+            losses.push(Loss::new(LossKind::Key, label, format!("{to} holds the request without its key")));
+            *key = None;
+        }
+        _ => {}
     }
 }
 
@@ -146,33 +163,6 @@ fn unreadable(e: &Error) -> Loss {
     let label = e.place().label.clone().unwrap_or_default();
     let at = e.place().offset.map(|o| format!(" at byte {o:#x}")).unwrap_or_default();
     Loss::new(LossKind::Unreadable, label, format!("{}{at}", e.message()))
-}
-
-/// Keys without their certificates, requests without their keys: each a loss.
-fn alone(entries: &mut [Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
-    for entry in entries {
-        let label = entry.label_text().into_owned();
-        match &mut entry.item {
-            Item::Key { chain, .. } if !chain.is_empty() => {
-                let detail = format!(
-                    "{} holds the private key alone, not its {} certificates",
-                    to.name(),
-                    chain.len()
-                );
-                chain.clear();
-                losses.push(Loss::new(LossKind::Chain, label, detail));
-            }
-            Item::Request { key, .. } if key.is_some() => {
-                *key = None;
-                losses.push(Loss::new(
-                    LossKind::Key,
-                    label,
-                    format!("{} holds the request alone", to.name()),
-                ));
-            }
-            _ => {}
-        }
-    }
 }
 
 /// The mark of the default key: a loss where there are several to choose from.

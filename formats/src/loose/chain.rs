@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 const MAX_NAMESAKES: usize = 1000;
 
 /// A certificate of the file: the number that the caller knows it by, its bytes, its fields.
-pub(crate) type Cert<'a> = (usize, &'a Der, CertFields<'a>);
+pub(super) type Cert<'a> = (usize, &'a Der, CertFields<'a>);
 
 /// The certificates of a file, by subject and by their bytes.
-pub(crate) struct Index<'a> {
+pub(super) struct Index<'a> {
     certs: Vec<Cert<'a>>,
     by_subject: HashMap<&'a [u8], Vec<u32>, RandomState>,
     by_bytes: HashMap<&'a [u8], Vec<u32>, RandomState>,
