@@ -72,9 +72,7 @@ pub(super) fn prepare(
 fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Result<()>>> {
     let outcomes: Vec<Result<()>> = entries.iter().map(|e| open(e, from, to)).collect();
     let wrong = |o: &Result<()>| o.as_ref().is_err_and(|e| e.kind() == Kind::Password);
-    if !outcomes.iter().any(wrong) {
-        return Ok(outcomes);
-    }
+    let Some(first) = outcomes.iter().position(wrong) else { return Ok(outcomes) };
     let opened = |e: &Entry| e.secret().is_some_and(|s| s.seal().is_some() && s.opened().is_some());
     let proven = entries.iter().any(|e| e.authenticated == Some(true) || opened(e));
     let given =
@@ -84,13 +82,9 @@ fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Re
     if proven || (untouched && !given()?) {
         return Ok(outcomes);
     }
-    let first = entries
-        .iter()
-        .zip(outcomes)
-        .find_map(|(e, o)| o.err().filter(|o| o.kind() == Kind::Password).map(|o| (e, o)));
-    match first {
-        Some((entry, e)) => Err(e.in_entry(entry.label_text())),
-        None => Ok(Vec::new()),
+    match outcomes.into_iter().nth(first) {
+        Some(Err(e)) => Err(e.in_entry(entries[first].label_text())),
+        _ => Err(Error::password("a private key can't be opened")),
     }
 }
 
