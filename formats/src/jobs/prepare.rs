@@ -46,6 +46,9 @@ pub(super) fn prepare(
         ))
         .hint("choose one with --label, or write pem, which holds all"));
     }
+    if !carries.many {
+        entries.iter_mut().for_each(|e| one_object(e, to.name(), &mut losses));
+    }
     foreign_facts(&entries, to, &mut losses);
     default_mark(&entries, to, &mut losses);
     match carries.labels {
@@ -82,6 +85,23 @@ fn open(
             let own = secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
             if own && e.kind() == Kind::Password && same_password()? { Ok(()) } else { Err(e) }
         }
+    }
+}
+
+/// Where a file holds one object: a key stands without its chain, a request without its key.
+fn one_object(entry: &mut Entry, to: &str, losses: &mut Vec<Loss>) {
+    let label = entry.label_text().into_owned();
+    match &mut entry.item {
+        Item::Key { chain, .. } if !chain.is_empty() => {
+            let text = format!("{to} holds the key alone; the {} certificates are left out", chain.len());
+            losses.push(Loss::new(LossKind::Chain, label, text));
+            chain.clear();
+        }
+        Item::Request { key: key @ Some(_), .. } => {
+            losses.push(Loss::new(LossKind::Key, label, format!("{to} holds the request without its key")));
+            *key = None;
+        }
+        _ => {}
     }
 }
 
