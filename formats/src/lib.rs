@@ -17,6 +17,7 @@ mod foreign;
 mod format;
 mod jks;
 pub mod jobs;
+mod loose;
 pub mod model;
 mod p12;
 mod p7b;
