@@ -1,2 +1,16 @@
-//! keyferry.
-fn main() {}
+//! keyferry: ferries certificates and keys between keystores, and keeps a client's keystores current.
+//!
+//! The program is thin: it reads arguments and passwords, calls one function of `formats::jobs`, and
+//! prints. Start reading at `commands/mod.rs`.
+
+mod commands;
+mod error;
+mod failpoint;
+mod place;
+mod secrets;
+mod time;
+mod ui;
+
+fn main() -> std::process::ExitCode {
+    commands::main()
+}

@@ -18,13 +18,15 @@ use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 /// What a public key is, for people and for JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
     /// `RSA`, `RSA-PSS`, `EC`, `Ed25519`, …; a dotted OID where no name is known.
     pub algorithm: Cow<'static, str>,
     /// Size in bits, where the algorithm has sizes: of the modulus, of the curve's field.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bits: Option<u32>,
     /// The curve's name (`P-256`), or its dotted OID; only for `EC`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<Cow<'static, str>>,
 }
 

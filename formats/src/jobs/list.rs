@@ -2,6 +2,7 @@
 
 use super::Input;
 use crate::asn1::{Reader, Tag, cert_fields};
+use crate::crypto::public::{KeyInfo, spki_key_info};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::model::{Entry, Item, ItemKind, Level};
@@ -65,19 +66,6 @@ pub struct Row {
     /// SHA-256 of a key's chain, leaf first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain: Option<Vec<String>>,
-}
-
-/// Algorithm and size of a public key.
-#[derive(Clone, Debug, Serialize)]
-pub struct KeyInfo {
-    /// `RSA`, `EC`, `Ed25519`, …; a dotted OID where no name is known.
-    pub algorithm: String,
-    /// Size in bits, where the algorithm has sizes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bits: Option<u32>,
-    /// The curve's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub curve: Option<String>,
 }
 
 /// Which entries a list shows; all conditions must hold.
@@ -219,6 +207,7 @@ pub fn row(store: &str, format: &'static str, entry: &Entry) -> Row {
 
 fn public_key(row: &mut Row, spki: &[u8]) {
     row.spki_sha256 = Some(sha256_hex(spki));
+    row.key = Some(spki_key_info(spki));
 }
 
 /// Lower-case hex.

@@ -34,7 +34,7 @@ pub struct Tree<'a> {
 }
 
 /// Chooses the passwords for a store by its path and format.
-pub type SecretsFor<'a> = dyn Fn(&Path, &'static dyn Format) -> Box<dyn Secrets> + Sync + 'a;
+pub type SecretsFor<'a> = dyn Fn(&Path, &'static dyn Format) -> Box<dyn Secrets + 'a> + Sync + 'a;
 
 /// What became of one path. A file that is no store is not reported.
 #[derive(Debug)]

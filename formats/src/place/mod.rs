@@ -8,4 +8,4 @@ mod staging;
 
 pub(crate) use source::reason;
 pub use source::{Identity, Probe, Source};
-pub use staging::Staging;
+pub use staging::{StagedFile, Staging};

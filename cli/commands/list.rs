@@ -1,0 +1,434 @@
+//! `keyferry list`: what stores hold, as a table, JSON or CSV.
+
+use super::Program;
+use crate::error::{Failure, Result};
+use crate::place::StoreArg;
+use crate::secrets::Passwords;
+use crate::time::{now_ms, span};
+use crate::ui::{BOLD, Out, RED, Table, Ui, YELLOW};
+use clap::builder::PossibleValuesParser;
+use formats::error::Printable;
+use formats::jobs::Input;
+use formats::jobs::list::{Filter, Listed, Row, list};
+use formats::jobs::tree::{Seen, Tree, list_tree};
+use formats::model::ItemKind;
+use formats::place::Source;
+use formats::query::dn::Pattern;
+use formats::query::time::rfc3339;
+use formats::{Budget, Ctx, Error, Kind, Options, Secrets};
+use std::ffi::OsString;
+use std::io::Write;
+
+/// List what stores hold
+///
+/// One line for each entry. Keys stay sealed: their passwords are not needed. Without a store's password
+/// its entries are listed where the format allows it, and marked as not authenticated in JSON.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Stores, or with -r folders
+    #[arg(required = true, value_name = "STORE|DIR")]
+    stores: Vec<OsString>,
+
+    /// Look for stores in folders and all that is below them
+    #[arg(long, short)]
+    recursive: bool,
+
+    /// Look into old generations, locks and temporary files too
+    #[arg(long, requires = "recursive")]
+    all: bool,
+
+    /// Stay on the file system where a folder is
+    #[arg(long, requires = "recursive")]
+    one_file_system: bool,
+
+    /// Only entries whose subject or issuer matches: CN=colin,O=SSS in any order, * as a wildcard, or a
+    /// part of the name's text; of several patterns one must match
+    #[arg(long, value_name = "PATTERN")]
+    dn: Vec<String>,
+
+    /// Compare names byte for byte, as MQ AMS does
+    #[arg(long)]
+    dn_exact: bool,
+
+    /// Only entries of these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',',
+          value_parser = PossibleValuesParser::new(ItemKind::ALL.iter().map(|k| k.name())))]
+    kind: Vec<String>,
+
+    /// Only entries with this label; may be given several times
+    #[arg(long, short, value_name = "L")]
+    label: Vec<String>,
+
+    /// Only certificates that expire within this time (30d, 12h, 6w, 1y), or have expired
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    expiring: Option<i64>,
+
+    /// Only certificates that have expired
+    #[arg(long, conflicts_with = "expiring")]
+    expired: bool,
+
+    /// Print a JSON array
+    #[arg(long, group = "form")]
+    json: bool,
+
+    /// Print one JSON object a line
+    #[arg(long, group = "form")]
+    jsonl: bool,
+
+    /// Print comma-separated values; what a spreadsheet would take for a formula gets a ' before it
+    #[arg(long, group = "form")]
+    csv: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keyferry list client.jks --password env:PW
+  keyferry list -r /var/mqm --expiring 30d --jsonl
+  keyferry list partners.pem --dn 'CN=colin,O=SSS'";
+
+/// Lists.
+pub fn run(program: &Program, args: &Args) -> Result {
+    program.refuse_to_password()?;
+    if args.json || args.jsonl {
+        program.ui.errors_as_json();
+    }
+    let named: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
+    let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
+    let single = named.len() == 1 && !named.iter().any(is_tree);
+    let all: Vec<_> = named.iter().collect();
+    let passwords =
+        if args.recursive { program.passwords_of_trees(&all)? } else { program.passwords(&all)? };
+    let filter = filter(args)?;
+    let mut listing = Listing {
+        ui: &program.ui,
+        printer: Printer::new(&program.ui, args, !single),
+        failed: None,
+        defects: false,
+    };
+    for (store, early) in named.iter().zip(open_early(&named)?) {
+        if is_tree(store) {
+            listing.tree(program, args, store, &filter, &passwords)?;
+        } else {
+            listing.store(program, store, early, &filter, &passwords)?;
+        }
+    }
+    listing.end(single, &filter)
+}
+
+/// Opens what can't be opened any more once a password was read: standard input and pipes.
+fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
+    let plain = |s: &StoreArg| std::fs::metadata(&s.path).map_or(true, |m| m.is_file() || m.is_dir());
+    let open = |s: &StoreArg| if plain(s) && !s.is_stdio() { Ok(None) } else { s.open().map(Some) };
+    named.iter().map(open).collect()
+}
+
+fn filter(args: &Args) -> Result<Filter> {
+    let parse = |text: &String| {
+        Pattern::parse(text, args.dn_exact).map_err(|e| Failure::usage(format!("--dn {text}: {e}")))
+    };
+    let within = args.expiring.or(args.expired.then_some(0));
+    Ok(Filter {
+        dn: args.dn.iter().map(parse).collect::<Result<_>>()?,
+        kinds: ItemKind::ALL.iter().copied().filter(|k| args.kind.iter().any(|n| n == k.name())).collect(),
+        labels: args.label.clone(),
+        ends_before: within.map(|ms| now_ms().saturating_add(ms) / 1000),
+    })
+}
+
+/// One run: what is printed, and what failed.
+struct Listing<'a> {
+    ui: &'a Ui,
+    printer: Printer<'a>,
+    failed: Option<Kind>,
+    defects: bool,
+}
+
+impl Listing<'_> {
+    /// A store that the command line names.
+    fn store(
+        &mut self,
+        program: &Program,
+        store: &StoreArg,
+        early: Option<Source>,
+        filter: &Filter,
+        passwords: &Passwords<'_>,
+    ) -> Result {
+        let name = store.name();
+        let session = program.session()?;
+        let secrets = passwords.of(store);
+        let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &session };
+        let source = match early.map_or_else(|| store.open(), Ok) {
+            Ok(source) => source,
+            Err(Failure::Failed(e)) => {
+                self.fail(&name, &e);
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        match list(&name, &Input { source: &source, format: store.format, ctx }, filter) {
+            Ok(listed) => self.listed(&name, listed),
+            Err(e) => {
+                self.fail(&name, &e);
+                if source.is_directory() {
+                    self.ui.hint("-r lists the stores in a folder and below it");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// All stores below a folder.
+    fn tree(
+        &mut self,
+        program: &Program,
+        args: &Args,
+        root: &StoreArg,
+        filter: &Filter,
+        passwords: &Passwords<'_>,
+    ) -> Result {
+        let mut session = program.session()?;
+        // The sum of what thousands of honest stores ask for has no bound; each parameter still has.
+        session.budget =
+            Budget::new(program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER), u64::MAX);
+        let tree = Tree {
+            root: &root.path,
+            filter,
+            secrets: &|path, _| Box::new(passwords.of_found(path)) as Box<dyn Secrets>,
+            options: &Options::default(),
+            session: &session,
+            all: args.all,
+            one_file_system: args.one_file_system,
+            threads: 0,
+        };
+        let mut progress = self.ui.progress();
+        let mut count = 0;
+        let mut stopped = None;
+        let ended = list_tree(&tree, &mut |seen| {
+            count += 1;
+            if let Some(p) = &mut progress {
+                p.at(count);
+            }
+            let (path, result) = match seen {
+                Seen::Store(path, listed) => (path, Ok(listed)),
+                Seen::Failed(path, e) => (path, Err(e)),
+            };
+            let name = path.to_string_lossy();
+            match result.map(|listed| self.listed(&name, listed)) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(failure)) => {
+                    stopped = Some(failure);
+                    Err(Error::new(Kind::Write, "stopped"))
+                }
+                Err(e) => {
+                    self.fail(&name, &e);
+                    Ok(())
+                }
+            }
+        });
+        progress.into_iter().for_each(crate::ui::Progress::end);
+        stopped.map_or_else(|| ended.map_err(Failure::from), Err)
+    }
+
+    fn listed(&mut self, name: &str, listed: Listed) -> Result {
+        let ui = self.ui;
+        for warning in &listed.warnings {
+            ui.warn(&format!("{}: {}", Printable(name), Printable(warning)));
+        }
+        // JSON and CSV say it of each entry.
+        let unchecked = || listed.rows.iter().any(|r| r.authenticated == Some(false));
+        if matches!(self.printer.form, Form::Table) && unchecked() {
+            ui.note(&format!("{}: its integrity was not checked: no password was given", Printable(name)));
+        }
+        for defect in &listed.defects {
+            ui.store_error(name, defect);
+            self.defects = true;
+        }
+        self.printer.store(name, listed.format.name(), listed.rows)
+    }
+
+    fn fail(&mut self, name: &str, error: &Error) {
+        self.ui.store_error(name, error);
+        self.failed = Some(error.kind());
+    }
+
+    /// The end of the output, and the exit status.
+    fn end(mut self, single: bool, filter: &Filter) -> Result {
+        if let (true, Some(kind)) = (single, self.failed) {
+            return Err(Failure::Reported(kind));
+        }
+        self.printer.end()?;
+        let asked = !filter.dn.is_empty() || !filter.labels.is_empty();
+        if self.failed.is_some() || self.defects {
+            Err(Failure::Incomplete)
+        } else if asked && self.printer.rows == 0 {
+            Err(Failure::No)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The forms of output.
+enum Form {
+    Table,
+    Array,
+    Lines,
+    Csv,
+}
+
+/// Prints rows in one of the forms.
+struct Printer<'a> {
+    ui: &'a Ui,
+    out: Out,
+    form: Form,
+    headings: bool,
+    rows: usize,
+    now: String,
+    soon: String,
+}
+
+/// What expires within thirty days is marked.
+const SOON: i64 = 30 * 86_400;
+const CSV_HEAD: &str = "store,format,label,kind,default,subject,issuer,serial,not_before,not_after,sha256,\
+                        spki_sha256,algorithm,bits,trust,distrust,authenticated";
+
+impl<'a> Printer<'a> {
+    fn new(ui: &'a Ui, args: &Args, headings: bool) -> Self {
+        let form = match (args.json, args.jsonl, args.csv) {
+            (true, ..) => Form::Array,
+            (_, true, _) => Form::Lines,
+            (.., true) => Form::Csv,
+            _ => Form::Table,
+        };
+        let now = now_ms() / 1000;
+        let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
+        Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon }
+    }
+
+    /// The rows of one store.
+    fn store(&mut self, name: &str, format: &str, rows: Vec<Row>) -> Result {
+        if let Form::Table = self.form {
+            self.rows += rows.len();
+            return self.table(name, format, rows);
+        }
+        rows.iter().try_for_each(|row| self.row(row))
+    }
+
+    fn row(&mut self, row: &Row) -> Result {
+        self.rows += 1;
+        match self.form {
+            Form::Table => {}
+            Form::Array => {
+                self.out.write_all(if self.rows == 1 { b"[\n" } else { b",\n" })?;
+                serde_json::to_writer(&mut self.out, row)?;
+            }
+            Form::Lines => {
+                serde_json::to_writer(&mut self.out, row)?;
+                self.out.write_all(b"\n")?;
+            }
+            Form::Csv => {
+                if self.rows == 1 {
+                    writeln!(self.out, "{CSV_HEAD}")?;
+                }
+                writeln!(self.out, "{}", csv_line(row))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, name: &str, format: &str, rows: Vec<Row>) -> Result {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if self.headings {
+            let heading = format!("{}  {format}", Printable(name));
+            writeln!(self.out, "{}", self.ui.paint(BOLD, &heading))?;
+        }
+        let mut table = Table::new(&["LABEL", "KIND", "SUBJECT", "EXPIRES"]);
+        for row in rows {
+            let text = |t: Option<String>| match t.as_deref() {
+                None => "-".to_owned(),
+                // Seen, and told apart from none.
+                Some(t) if t.trim().is_empty() => format!("\"{t}\""),
+                Some(t) => Printable(t).to_string(),
+            };
+            let kind = if row.default { format!("{} (default)", row.kind) } else { row.kind.to_owned() };
+            let expires = self.expires(row.not_after.as_deref());
+            table.row(vec![(text(row.label), None), (kind, None), (text(row.subject), None), expires]);
+        }
+        Ok(table.print(self.ui, &mut self.out, if self.headings { 2 } else { 0 }, 2)?)
+    }
+
+    fn expires(&self, end: Option<&str>) -> (String, Option<anstyle::Style>) {
+        let Some(end) = end else { return ("-".to_owned(), None) };
+        let day = Printable(end.get(..10).unwrap_or(end));
+        match end {
+            end if *end <= *self.now => (format!("{day} (expired)"), Some(RED)),
+            end if *end <= *self.soon => (format!("{day} (soon)"), Some(YELLOW)),
+            _ => (day.to_string(), None),
+        }
+    }
+
+    fn end(&mut self) -> Result {
+        match (&self.form, self.rows) {
+            (Form::Array, 0) => self.out.write_all(b"[]\n")?,
+            (Form::Array, _) => self.out.write_all(b"\n]\n")?,
+            (Form::Csv, 0) => writeln!(self.out, "{CSV_HEAD}")?,
+            _ => {}
+        }
+        Ok(self.out.flush()?)
+    }
+}
+
+/// One line of CSV (RFC 4180), fields in the order of [`CSV_HEAD`].
+fn csv_line(row: &Row) -> String {
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let words = |t: &Option<Vec<&'static str>>| t.as_ref().map(|w| w.join(" ")).unwrap_or_default();
+    let key = row.key.as_ref();
+    let fields = [
+        row.store.clone(),
+        row.format.to_owned(),
+        text(&row.label),
+        row.kind.to_owned(),
+        row.default.to_string(),
+        text(&row.subject),
+        text(&row.issuer),
+        text(&row.serial),
+        text(&row.not_before),
+        text(&row.not_after),
+        text(&row.sha256),
+        text(&row.spki_sha256),
+        key.map(|k| k.algorithm.to_string()).unwrap_or_default(),
+        key.and_then(|k| k.bits).map(|b| b.to_string()).unwrap_or_default(),
+        words(&row.trust),
+        words(&row.distrust),
+        row.authenticated.map(|a| a.to_string()).unwrap_or_default(),
+    ];
+    fields.iter().map(|f| csv_field(f)).collect::<Vec<_>>().join(",")
+}
+
+/// A field that no spreadsheet takes for a formula, in quotes where it must be.
+fn csv_field(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = Printable(text).to_string();
+    let text = if formula { format!("'{text}") } else { text };
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_fields_are_quoted_and_no_formulas() {
+        assert_eq!(csv_field("plain"), "plain");
+        assert_eq!(csv_field("CN=a,O=b"), "\"CN=a,O=b\"");
+        assert_eq!(csv_field("say \"x\""), "\"say \"\"x\"\"\"");
+        for formula in ["=1+1", "+1", "-1", "@x"] {
+            assert_eq!(csv_field(formula), format!("'{formula}"));
+        }
+        assert_eq!(csv_field("=a,b"), "\"'=a,b\"");
+        assert_eq!(csv_line(&Row::default()).matches(',').count(), CSV_HEAD.matches(',').count());
+    }
+}

@@ -1,0 +1,261 @@
+//! The commands: one file each, with the arguments (whose comments are the help) and what they do.
+//!
+//! Everything that depends on the formats (names, options, help) is built from the table
+//! [`formats::FORMATS`].
+
+mod completions;
+mod convert;
+mod diff;
+mod help_page;
+mod list;
+mod man;
+mod options;
+mod prune;
+mod rebuild;
+mod rollback;
+mod show;
+mod status;
+
+use crate::error::{Failure, Result};
+use crate::place::StoreArg;
+use crate::secrets::{Given, Passwords, VARIABLE};
+use crate::ui::{Color, Ui};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use formats::{Budget, FORMATS, Rng, Session};
+use std::process::ExitCode;
+
+/// One command: how its arguments are declared, and what runs.
+struct Entry {
+    name: &'static str,
+    /// One line, for the list of commands; the rest is declared when the command is used.
+    about: &'static str,
+    declare: fn(Command) -> Command,
+    run: fn(&Program, &ArgMatches) -> Result,
+    hidden: bool,
+}
+
+macro_rules! commands {
+    ($($name:literal $module:ident $about:literal $hidden:literal;)*) => {
+        &[$(Entry {
+            name: $name,
+            about: $about,
+            declare: $module::Args::augment_args,
+            run: |program, found| $module::run(program, &$module::Args::from_arg_matches(found)?),
+            hidden: $hidden,
+        }),*]
+    };
+}
+
+const COMMANDS: &[Entry] = commands! {
+    "convert" convert "Convert a store into another format" false;
+    "list" list "List what stores hold" false;
+    "show" show "Show entries in full" false;
+    "diff" diff "Compare two stores" false;
+    "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
+    "status" status "Show a store's keys, generations and last update" false;
+    "rollback" rollback "Put a store's newest old generation back" false;
+    "prune" prune "Delete old generations that are no longer needed" false;
+    "completions" completions "Print completions for a shell" false;
+    "man" man "Write the manual pages" false;
+    "help-page" help_page "Print the command reference as Markdown" true;
+};
+
+/// Options of every command.
+#[derive(clap::Args)]
+pub struct Global {
+    /// Password of a store; without STORE= it counts for every store that has none of its own
+    #[arg(long, global = true, value_name = "[STORE=]SPEC", help_heading = "Passwords")]
+    pub password: Vec<String>,
+
+    /// Password of the store that is written, if it isn't the source's
+    #[arg(long, global = true, value_name = "SPEC", help_heading = "Passwords")]
+    pub to_password: Option<String>,
+
+    /// Password of a key that has one of its own; without LABEL= it is tried for every such key
+    #[arg(long, global = true, value_name = "[LABEL=]SPEC", help_heading = "Passwords")]
+    pub key_password: Vec<String>,
+
+    /// Most rounds of key derivation that one key of a file may ask for (all together: ten times this)
+    #[arg(long, global = true, value_name = "N", help_heading = "Passwords")]
+    pub max_iterations: Option<u64>,
+
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub color: Color,
+
+    /// Say nothing of what went well
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Write the same bytes for the same input: time from SOURCE_DATE_EPOCH, salts that can be foreseen
+    #[arg(long, global = true, help_heading = "Output")]
+    pub reproducible: bool,
+}
+
+/// What every command works with.
+pub struct Program {
+    /// Messages and results.
+    pub ui: Ui,
+    /// The options of every command.
+    pub global: Global,
+}
+
+impl Program {
+    /// What all stores of this command share: work budget, randomness, clock.
+    pub fn session(&self) -> Result<Session> {
+        let mut session = Session::new(crate::time::now_ms());
+        if let Some(most) = self.global.max_iterations {
+            session.budget = Budget::new(most, most.saturating_mul(10).max(Budget::TOTAL));
+        }
+        if self.global.reproducible {
+            let seconds = source_date_epoch()?;
+            session.now_ms = seconds.saturating_mul(1000);
+            session.rng = Rng::seeded(seed(seconds));
+        }
+        Ok(session)
+    }
+
+    /// The passwords for these stores.
+    pub fn passwords(&self, stores: &[&StoreArg]) -> Result<Passwords<'_>> {
+        Passwords::new(&self.ui, self.given(), stores, false)
+    }
+
+    /// The passwords where stores are found in folders.
+    pub fn passwords_of_trees(&self, stores: &[&StoreArg]) -> Result<Passwords<'_>> {
+        Passwords::new(&self.ui, self.given(), stores, true)
+    }
+
+    fn given(&self) -> Given<'_> {
+        Given {
+            password: &self.global.password,
+            to_password: self.global.to_password.as_deref(),
+            key_password: &self.global.key_password,
+        }
+    }
+
+    /// For commands that write no store.
+    pub fn refuse_to_password(&self) -> Result {
+        match self.global.to_password {
+            Some(_) => Err(Failure::usage("--to-password is for commands that write a store")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The variable that reproducible builds take the time from (reproducible-builds.org, version 1.1).
+fn source_date_epoch() -> Result<i64> {
+    let value = std::env::var("SOURCE_DATE_EPOCH").ok();
+    value.as_deref().and_then(|v| v.trim().parse().ok()).filter(|s| *s >= 0).ok_or_else(|| {
+        Failure::usage(
+            "--reproducible takes the time from the variable SOURCE_DATE_EPOCH: seconds since 1970",
+        )
+    })
+}
+
+fn seed(seconds: i64) -> [u8; 32] {
+    let mut seed = *b"keyferry --reproducible salts 01";
+    for (to, from) in seed.iter_mut().zip(seconds.to_le_bytes()) {
+        *to ^= from;
+    }
+    seed
+}
+
+/// The whole command line. What a command takes is declared when that command is looked at.
+pub fn command() -> Command {
+    // The doc comment of `Global` would take the place of an `about` that was set before.
+    let program = Global::augment_args(Command::new("keyferry"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Ferries certificates and keys between keystores, and keeps a client's keystores current")
+        .long_about(None)
+        .after_help(after_help())
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .max_term_width(110);
+    COMMANDS.iter().fold(program, |program, entry| {
+        program
+            .subcommand(Command::new(entry.name).about(entry.about).hide(entry.hidden).defer(entry.declare))
+    })
+}
+
+/// The same with every command declared, for what describes them all.
+pub fn whole_command() -> Command {
+    let mut whole = command();
+    whole.build();
+    whole
+}
+
+/// The formats, the SPECs, the exit statuses.
+fn after_help() -> String {
+    let mut text = String::from(
+        "Stores:\n  A store is a path, FORMAT:PATH, or - for standard input or output. Inputs are recognised by \
+         content.\n  An output's format is its prefix, else --to, else its extension.\n\nFormats:\n",
+    );
+    for format in FORMATS {
+        let suffixes: Vec<String> = format.suffixes().iter().map(|s| format!(".{s}")).collect();
+        text.push_str(&format!("  {:<8}{} ({})\n", format.name(), format.title(), suffixes.join(" ")));
+    }
+    text.push_str(&format!(
+        "\nPasswords:\n  SPEC is env:NAME, file:PATH (first line), fd:N, stdin, stash:PATH, prompt, none, or \
+         pass:LITERAL.\n  Without one: the variable {VARIABLE}, else a question at the terminal.\n\n\
+         Exit status:\n{STATUSES}"
+    ));
+    text
+}
+
+const STATUSES: &str = "  0  done
+  1  the answer is no: differences found, nothing matched
+  2  the command line is wrong
+  3  an input can't be read or is malformed; nothing was written
+  4  a password is missing or wrong; nothing was written
+  5  refused: something would be lost or overwritten
+  6  the store is locked, or changed meanwhile; nothing was written
+  7  writing, swapping or --exec failed; the store is as it was
+  8  incomplete: some of several stores failed; they are named";
+
+/// Parses, runs, reports.
+pub fn main() -> ExitCode {
+    crate::secrets::no_core_dumps();
+    let found = match command().try_get_matches() {
+        Ok(found) => found,
+        Err(e) => {
+            let failure = Failure::Clap(e);
+            // `--color` and `--quiet` are not known when the command line can't be read.
+            failure.report(&Ui::new(Color::Auto, false));
+            return ExitCode::from(failure.status());
+        }
+    };
+    let global = match Global::from_arg_matches(&found) {
+        Ok(global) => global,
+        Err(e) => e.exit(),
+    };
+    let program = Program { ui: Ui::new(global.color, global.quiet), global };
+    let entry =
+        found.subcommand().and_then(|(name, m)| COMMANDS.iter().find(|e| e.name == name).zip(Some(m)));
+    let Some((entry, found)) = entry else { return ExitCode::from(2) };
+    match (entry.run)(&program, found) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(&program.ui);
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        // Checks every command, for debug builds assert what clap demands.
+        let all = whole_command();
+        all.clone().debug_assert();
+        assert_eq!(all.get_subcommands().filter(|c| c.get_name() != "help").count(), COMMANDS.len());
+    }
+
+    #[test]
+    fn seeds_differ_by_time() {
+        assert_ne!(seed(1), seed(2));
+        assert_eq!(seed(7), seed(7));
+    }
+}

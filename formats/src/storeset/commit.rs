@@ -1,0 +1,203 @@
+//! The commit: what was staged becomes the current store by one rename.
+
+use super::files::{self, look};
+use super::generations::{Saved, generations, next_number, save};
+use super::lock::open_locked;
+use super::{Step, attributes, failed, sync_folder};
+use crate::error::{Error, Kind, Result};
+use crate::place::{Identity, Staging};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// How a commit goes.
+pub struct Commit<'a> {
+    /// The store, links resolved (see [`super::resolve`]).
+    pub store: &'a Path,
+    /// What the current store was when it was read; `None`: there was none.
+    pub expected: Option<Identity>,
+    /// What was read from it, where the new store is made from that. Times of files are coarse: a store
+    /// that was written twice in one tick, and read in between, shows it only here.
+    pub content: Option<&'a [u8]>,
+    /// Called before each step; an error stops there.
+    pub on_step: &'a dyn Fn(Step) -> Result<()>,
+}
+
+/// What a commit did, so that it can be taken back.
+#[derive(Debug)]
+#[must_use]
+pub struct Committed {
+    /// The saved old generation, where there was a store before.
+    pub old: Option<PathBuf>,
+    /// Every file that was put in place, with the name under which the one before is saved.
+    moved: Vec<(PathBuf, Option<Saved>)>,
+}
+
+impl Committed {
+    /// Puts everything back as it was before the commit.
+    pub fn undo(self) -> Result<()> {
+        put_back(&self.moved)
+    }
+}
+
+/// Moves what was staged into place: companions first, the store itself last, each by one rename.
+///
+/// Fails with `Kind::Busy` where the store is no longer the one that was read or another program holds a
+/// lock on it, with `Kind::Write` where the system refuses; the store then is as it was.
+pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Committed> {
+    let named = |e: Error| e.in_file(how.store);
+    let mut staged = staged.into_files().map_err(named)?;
+    // The store itself decides what readers see, so it comes last.
+    staged.sort_by_key(|(suffix, _)| suffix.is_none());
+    // Held until the rename is through.
+    let current = match how.expected {
+        Some(_) => Some(open_locked(how.store)?.ok_or_else(|| changed(how.store))?),
+        None => None,
+    };
+    let mut steps = Vec::with_capacity(staged.len());
+    for (suffix, temp) in staged {
+        steps.push(Move::prepare(suffix, temp, how, current.as_ref()).map_err(named)?);
+    }
+    (how.on_step)(Step::Check)?;
+    check(how, current.as_ref())?;
+    let mut done = Committed { old: None, moved: Vec::new() };
+    match move_all(steps, how, current.as_ref(), &mut done) {
+        Ok(()) => Ok(done),
+        Err(e) => Err(named(match put_back(&done.moved) {
+            Ok(()) => e,
+            Err(f) => not_put_back(&e, &f),
+        })),
+    }
+}
+
+/// What to say when a failure could not be undone either.
+pub fn not_put_back(cause: &Error, failure: &Error) -> Error {
+    Error::new(Kind::Write, format!("{}; and {failure}", cause.message())).hint(
+        "that store is the new one now, whole; keyferry rollback goes back to the old one once the cause is gone",
+    )
+}
+
+/// One staged file, ready to be renamed.
+struct Move {
+    temp: NamedTempFile,
+    place: PathBuf,
+    /// Something is there that must be saved.
+    exists: bool,
+    /// The store itself, not a companion.
+    main: bool,
+}
+
+impl Move {
+    /// Gives the file what the one before has, and syncs it.
+    fn prepare(
+        suffix: Option<String>,
+        temp: NamedTempFile,
+        how: &Commit<'_>,
+        current: Option<&File>,
+    ) -> Result<Self> {
+        let main = suffix.is_none();
+        let place = suffix.map_or_else(|| how.store.to_owned(), |s| how.store.with_extension(s));
+        let companion = if main { None } else { open_companion(&place)? };
+        // A companion that is new may be read by those who may read the store.
+        if let Some(before) = companion.as_ref().or(current) {
+            (how.on_step)(Step::Attributes)?;
+            attributes::copy(before, temp.as_file())?;
+        }
+        (how.on_step)(Step::Sync)?;
+        temp.as_file().sync_all().map_err(|e| failed("can't be synced", e))?;
+        let exists = if main { current.is_some() } else { companion.is_some() };
+        Ok(Move { temp, place, exists, main })
+    }
+}
+
+fn open_companion(place: &Path) -> Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(place) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed("can't be opened", e).in_file(place)),
+    }
+}
+
+fn move_all(steps: Vec<Move>, how: &Commit<'_>, current: Option<&File>, done: &mut Committed) -> Result<()> {
+    let number = next_number(&generations(how.store)?);
+    for Move { temp, place, exists, main } in steps {
+        let mut saved = None;
+        if exists {
+            (how.on_step)(Step::Save)?;
+            saved = Some(save(&place, if main { current } else { None }, number)?);
+        }
+        let renamed = (how.on_step)(Step::Rename).and_then(|()| {
+            let temp = temp.into_temp_path();
+            let renamed =
+                if exists { files::replace(temp, &place) } else { files::move_to_free(temp, &place) };
+            renamed.map_err(|e| match e.kind() {
+                ErrorKind::AlreadyExists => changed(&place),
+                _ => rename_error(e),
+            })
+        });
+        if let Err(e) = renamed {
+            if let Some(saved) = saved {
+                saved.forget();
+            }
+            return Err(e);
+        }
+        if main {
+            done.old = saved.as_ref().map(|s| s.path.clone());
+        }
+        done.moved.push((place, saved));
+    }
+    (how.on_step)(Step::SyncFolder)?;
+    sync_folder(how.store)
+}
+
+/// Whether the store is still the one that the new one was made from.
+fn check(how: &Commit<'_>, current: Option<&File>) -> Result<()> {
+    let Some(file) = current else {
+        return if look(how.store)?.is_none() { Ok(()) } else { Err(changed(how.store)) };
+    };
+    let unseen = |e| failed("can't be looked at", e).in_file(how.store);
+    let now = Identity::of(&file.metadata().map_err(unseen)?);
+    let same = how.expected == Some(now)
+        && match how.content {
+            Some(bytes) => files::holds(file, bytes).map_err(unseen)?,
+            None => true,
+        };
+    if same { Ok(()) } else { Err(changed(how.store)) }
+}
+
+fn changed(store: &Path) -> Error {
+    Error::new(Kind::Busy, "was changed by another program meanwhile; nothing was written")
+        .hint("run again")
+        .in_file(store)
+}
+
+/// What a failed rename is called.
+pub(super) fn rename_error(e: std::io::Error) -> Error {
+    if e.kind() == ErrorKind::ResourceBusy {
+        return failed("can't be replaced: it is mounted into this place on its own", e)
+            .hint("mount its folder instead, or point the client to another path");
+    }
+    failed("can't be moved into place", e)
+}
+
+/// Puts files back from their saved names, or removes them where there was none, the last first.
+fn put_back(moved: &[(PathBuf, Option<Saved>)]) -> Result<()> {
+    let mut first = Ok(());
+    for (place, saved) in moved.iter().rev() {
+        let back = match saved {
+            Some(saved) => saved.put_back(place),
+            None => std::fs::remove_file(place),
+        };
+        let back = back.map_err(|e| failed("can't be put back", e).in_file(place));
+        // It is back; that this outlives a power cut is more than can be had where syncing fails.
+        let _ = sync_folder(place);
+        if first.is_ok() {
+            first = back;
+        }
+    }
+    first
+}

@@ -1,0 +1,27 @@
+//! What the targets of the store formats share: read a store from any bytes, open every key, then write it
+//! back into the same format and read that. None of it may panic, hang, or ask for much memory.
+
+use formats::model::Entry;
+use formats::place::{Source, Staging};
+use formats::{Budget, Ctx, OnePassword, Options, Session};
+
+/// Reads `data` as `name`. What was read must be readable again after it was written.
+pub fn read(name: &str, data: &[u8]) {
+    let format = formats::by_name(name).expect("a format of the table");
+    let secrets = OnePassword::new("changeit");
+    let options = Options::default();
+    let mut session = Session::new(1_767_323_045_000);
+    // Small, so that the time goes into decoding and not into derivations.
+    session.budget = Budget::new(3_000, 30_000);
+    let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
+    let Ok(store) = format.read(&Source::memory("fuzz", data.to_vec()), &ctx) else { return };
+    for secret in store.entries.iter().filter_map(Entry::secret) {
+        let _ = secret.open(&ctx);
+    }
+    let mut staging = Staging::memory();
+    if format.write(&store, None, &mut staging, &ctx).is_ok()
+        && let Ok(written) = staging.source()
+    {
+        let _ = format.read(&written, &ctx);
+    }
+}
