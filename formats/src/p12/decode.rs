@@ -270,7 +270,7 @@ pub(super) fn protection(buffer: &Arc<Buffer>) -> Result<Protection> {
             let (mut bags, mut defects) = (Vec::new(), Vec::new());
             bag::read_all(&contents, &mut bags, &mut defects)?;
             for bag in bags {
-                if let Some(algorithm) = shroud(&bag).and_then(|info| scheme(info)) {
+                if let Some(algorithm) = shroud(&bag).and_then(scheme) {
                     out.note(algorithm);
                 }
             }
