@@ -54,7 +54,10 @@ fn every_format_has_its_page() {
             assert!(text.contains(part), "{}: no {part:?}", page.display());
         }
         for option in format.options() {
-            assert!(text.contains(&format!("--{}", option.name)), "{}: no --{}", page.display(), option.name);
+            let words = option.values.iter().map(|(value, _)| format!("`{value}`"));
+            for word in words.chain([format!("--{}", option.name)]) {
+                assert!(text.contains(&word), "{}: no {word}", page.display());
+            }
         }
     }
 }
