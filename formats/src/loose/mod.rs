@@ -124,6 +124,11 @@ impl Pile {
         self.pieces.is_empty() && self.nested.is_empty()
     }
 
+    /// Makes room for this many more objects.
+    pub fn reserve(&mut self, objects: usize) {
+        self.pieces.reserve(objects);
+    }
+
     /// Adds an entry that needs no look inside.
     pub fn entry(&mut self, mut entry: Entry, note: Note) {
         entry.label = note.label;

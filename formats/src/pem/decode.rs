@@ -22,6 +22,7 @@ pub(super) fn text(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'
         return bare(path, text, pile, ctx);
     }
     let only = found.len() == 1;
+    pile.reserve(found.len());
     let mut reader = Reader { path, text, arena, pile, ctx, curve: None };
     for block in found {
         let at = block.at;
