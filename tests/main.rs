@@ -10,6 +10,7 @@ mod cli;
 mod docs;
 mod golden;
 mod hostile;
+mod nss;
 mod oracle;
 mod support;
 mod swap;

@@ -140,6 +140,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &crate::pem::Pem,
     &crate::der::DerFile,
     &crate::p7b::P7b,
+    &crate::nss::Nss,
 ];
 
 /// The format called `name`.

@@ -18,6 +18,7 @@ mod format;
 mod jks;
 pub mod jobs;
 pub mod model;
+pub mod nss;
 mod p12;
 mod p7b;
 mod pem;

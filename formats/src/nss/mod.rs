@@ -1,0 +1,88 @@
+//! NSS databases, the stores of browsers and of C programs that use NSS: one folder, three files.
+//!
+//! | file | holds | table |
+//! |---|---|---|
+//! | `cert9.db` | certificates, public keys, trust objects, revocation lists | `nssPublic` |
+//! | `key4.db` | private and secret keys; the password entry and integrity records | `nssPrivate`, `metaData` |
+//! | `pkcs11.txt` | the list of PKCS #11 modules | |
+//!
+//! Both databases are SQLite files. An object is a row, an attribute a column: `a` and the attribute's type
+//! in hex ([`layout`]); values are bytes, enciphered where they are secret, and authenticated where they
+//! are keys or trust ([`protect`]). NSS's words: nickname (our label), token (our store).
+//!
+//! Sources: NSS's source of 3.87 and 3.124; verified with the tools of 3.87 in both directions and with
+//! databases of 3.125.
+
+mod chain;
+mod decode;
+mod keys;
+mod layout;
+mod protect;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::format::{Carries, Format, Labels, Match, PasswordUse, TrustRange};
+use crate::model::{ItemKind, Loss, Store};
+use crate::place::{Probe, Source, Staging};
+use std::path::Path;
+
+pub use trust::Words;
+
+/// NSS databases.
+pub struct Nss;
+
+impl Format for Nss {
+    fn name(&self) -> &'static str {
+        decode::NAME
+    }
+
+    fn title(&self) -> &'static str {
+        "NSS database folder (Firefox, Chromium, certutil)"
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn carries(&self) -> Carries {
+        Carries {
+            items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Secret, ItemKind::Crl, ItemKind::Other],
+            labels: Labels::Optional,
+            many: true,
+            trust: TrustRange::PerPurpose,
+            password: PasswordUse::KeysByChoice,
+            swap: true,
+        }
+    }
+
+    fn detect(&self, probe: &Probe<'_>) -> Match {
+        // A folder with that file is meant to be one, even where the file is damaged.
+        let has = |name: &str| probe.directory && probe.path.join(name).symlink_metadata().is_ok();
+        if has(layout::CERT_DB) { Match::Yes } else { Match::No }
+    }
+
+    fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
+        decode::decode(folder(from)?, ctx)
+    }
+
+    fn write(
+        &self,
+        _store: &Store,
+        _base: Option<&Source>,
+        _to: &mut Staging,
+        _ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        Err(Error::unsupported("NSS databases can't be written yet"))
+    }
+}
+
+fn folder(from: &Source) -> Result<&Path> {
+    if from.is_directory() {
+        return Ok(from.path());
+    }
+    Err(Error::malformed("an NSS database is a folder with cert9.db and key4.db"))
+}

@@ -1,0 +1,245 @@
+//! NSS databases: every golden one read as its manifest says, every broken one reported; what we write is
+//! used by NSS's own tools, and what they change is read by us.
+
+use crate::support::{Passwords, World, hex, nobody, sha256, testdata};
+use formats::asn1::{Reader, Tag, cert_fields};
+use formats::model::{Entry, Item, Level, Purpose, Store};
+use formats::nss::Words;
+use formats::place::Source;
+use formats::{Error, Kind, Secrets};
+use serde_json::Value;
+use std::path::PathBuf;
+
+fn manifest() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(testdata("nss/databases.json")).unwrap()).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    testdata("nss").join(name)
+}
+
+fn read(name: &str, secrets: &dyn Secrets) -> Result<Store, Error> {
+    World::new().load(&Source::open(&folder(name)).unwrap(), secrets).map(|l| l.store)
+}
+
+fn password(database: &Value) -> Passwords {
+    Passwords::one(database["password"].as_str().unwrap())
+}
+
+#[test]
+fn every_database_reads_as_its_manifest_says() {
+    let manifest = manifest();
+    let databases = manifest["databases"].as_array().unwrap();
+    let mut failures = Vec::new();
+    let mut certificates = 0;
+    for database in databases {
+        let name = database["name"].as_str().unwrap();
+        if let Err(e) = check(name, database) {
+            failures.push(format!("{name}: {e}"));
+        }
+        certificates += database["certs"].as_array().unwrap().len();
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(databases.len() >= 22 && certificates > 80, "{} databases", databases.len());
+}
+
+fn check(name: &str, database: &Value) -> Result<(), String> {
+    for (file, digest) in database["files"].as_object().unwrap() {
+        let bytes = std::fs::read(folder(name).join(file)).map_err(|e| format!("{file}: {e}"))?;
+        if *digest != sha256(&bytes) {
+            return Err(format!("{file} is not the file that the manifest describes"));
+        }
+    }
+    let secrets = password(database);
+    let store = read(name, &secrets).map_err(|e| e.to_string())?;
+    if let Some(defect) = store.defects.first() {
+        return Err(format!("a defect where there is none: {defect}"));
+    }
+    let world = World::new();
+    let ctx = world.ctx(&secrets);
+    compare("certificate", &database["certs"], store.entries.iter().filter_map(see_certificate), |c| {
+        let words = ["nickname", "trust", "sha256"].map(|k| c[k].as_str().unwrap());
+        words.join(" | ")
+    })?;
+    let mut keys = Vec::new();
+    for entry in &store.entries {
+        if let Item::Key { key, .. } = &entry.item {
+            let key = key.open(&ctx).map_err(|e| e.to_string())?;
+            keys.push(see_key(&key.bytes));
+        }
+    }
+    keys.sort();
+    keys.dedup(); // two certificates of one key are two entries
+    compare("key", &database["keys"], keys.into_iter(), |k| {
+        format!("{} | {}", k["spki_sha256"].as_str().unwrap(), k["private_value_sha256"].as_str().unwrap())
+    })?;
+    let crls = store.entries.iter().filter_map(|e| match &e.item {
+        Item::Crl(crl) => Some(sha256(crl)),
+        _ => None,
+    });
+    compare("CRL", &database["crls"], crls, |c| c["sha256"].as_str().unwrap().to_owned())
+}
+
+/// The same things, whatever their order.
+fn compare(
+    what: &str,
+    expected: &Value,
+    got: impl Iterator<Item = String>,
+    line: impl Fn(&Value) -> String,
+) -> Result<(), String> {
+    let mut expected: Vec<String> = expected.as_array().unwrap().iter().map(line).collect();
+    let mut got: Vec<String> = got.collect();
+    expected.sort();
+    got.sort();
+    if expected == got { Ok(()) } else { Err(format!("{what}: expected {expected:#?}, got {got:#?}")) }
+}
+
+fn see_certificate(entry: &Entry) -> Option<String> {
+    let certificate = entry.certificate()?;
+    Some(format!("{} | {} | {}", entry.label_text(), letters(entry), sha256(certificate)))
+}
+
+/// As `certutil -L` shows the trust.
+fn letters(entry: &Entry) -> String {
+    let words = entry.attr("nss", "trust").and_then(Words::of_attr);
+    let words = words.unwrap_or_else(|| Words::of_trust(entry.trust.as_ref().unwrap()));
+    let has_key = matches!(entry.item, Item::Key { .. });
+    words.letters(has_key)
+}
+
+/// Fingerprint of the public key, and of d, the scalar, the seed or x.
+fn see_key(pkcs8: &[u8]) -> String {
+    let spki = formats::crypto::public::spki_of_pkcs8(pkcs8).unwrap().unwrap();
+    let mut fields = Reader::new(pkcs8, 0).expect(Tag::SEQUENCE, "key").unwrap().reader();
+    fields.any("version").unwrap();
+    fields.any("algorithm").unwrap();
+    let key = fields.expect(Tag::OCTET_STRING, "key").unwrap().content;
+    let inner = Reader::new(key, 0).any("key").unwrap();
+    let value = match inner.tag {
+        Tag::SEQUENCE => {
+            let mut numbers = inner.reader();
+            let mut fields = Vec::new();
+            while let Some(number) = numbers.next().unwrap() {
+                fields.push(number);
+            }
+            // RSAPrivateKey: version, n, e, d. ECPrivateKey: version, scalar, the point.
+            if fields.len() > 4 { fields[3] } else { fields[1] }
+        }
+        _ => inner,
+    };
+    let zeros = value.content.iter().take_while(|b| value.tag == Tag::INTEGER && **b == 0).count();
+    let digits = &value.content[zeros..];
+    format!("{} | {}", sha256(&spki), sha256(digits))
+}
+
+#[test]
+fn what_is_broken_is_said_and_not_used() {
+    let manifest = manifest();
+    let damaged = manifest["damaged"].as_array().unwrap();
+    let mut seen = 0;
+    for database in damaged {
+        let name = database["name"].as_str().unwrap();
+        let secrets = password(database);
+        let (world, outcome) = (World::new(), read(name, &secrets));
+        let ctx = world.ctx(&secrets);
+        let open_all = |store: &Store| -> Vec<String> {
+            let keys = store.entries.iter().filter_map(Entry::secret);
+            keys.filter_map(|k| k.open(&ctx).err().map(|e| e.to_string())).collect()
+        };
+        let says = |e: &Error, kind: Kind, text: &str| {
+            assert_eq!(e.kind(), kind, "{name}: {e}");
+            assert!(e.to_string().contains(text) && e.to_string().contains(name), "{name}: {e}");
+        };
+        let defects = |store: &Store| store.defects.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("\n");
+        let certs = |store: &Store| store.entries.iter().filter(|e| e.certificate().is_some()).count();
+        let keys = |store: &Store| store.entries.iter().filter(|e| e.secret().is_some()).count();
+        seen += 1;
+        match name {
+            "bad-truncated-cert9" => says(&outcome.unwrap_err(), Kind::Malformed, "cut off"),
+            "bad-not-sqlite" => {
+                let defects = outcome.unwrap().defects;
+                says(&defects[0], Kind::Malformed, "not an SQLite database");
+                assert_eq!(defects.len(), 1);
+            }
+            "bad-no-table" => says(&outcome.unwrap_err(), Kind::Malformed, "nssPublic is missing"),
+            "bad-password-entry-truncated" => {
+                says(&outcome.unwrap_err(), Kind::Malformed, "password entry");
+                let listed = read(name, nobody()).unwrap();
+                assert_eq!(certs(&listed), 3);
+            }
+            "bad-iterations-huge" => says(&outcome.unwrap_err(), Kind::TooLarge, "rounds"),
+            "bad-no-metadata" => {
+                let store = outcome.unwrap();
+                assert_eq!((certs(&store), keys(&store)), (5, 0));
+                assert!(defects(&store).contains("password was never set"), "{}", defects(&store));
+            }
+            "bad-private-signature" => {
+                let errors = open_all(&outcome.unwrap());
+                assert!(errors[0].contains("private exponent"), "{errors:?}");
+            }
+            "bad-private-signature-missing" => {
+                let store = outcome.unwrap();
+                assert_eq!((store.defects.len(), keys(&store), certs(&store)), (3, 0, 4));
+                assert!(defects(&store).contains("integrity record"), "{}", defects(&store));
+            }
+            "bad-modulus-mismatch" => {
+                let store = outcome.unwrap();
+                assert_eq!((keys(&store), certs(&store)), (0, 3));
+                assert!(defects(&store).contains("modulus"), "{}", defects(&store));
+                // Without the password its record can't be verified, but no certificate has such a key.
+                let blind = read(name, nobody()).unwrap();
+                assert!(blind.entries.iter().all(|e| e.secret().is_none() || e.certificate().is_none()));
+            }
+            "bad-trust-forged" => {
+                let store = outcome.unwrap();
+                assert!(!store.defects.is_empty());
+                for entry in &store.entries {
+                    let forged = defects(&store).contains(&*entry.label_text());
+                    assert!(!forged || entry.trust.as_ref().unwrap().levels == [Level::Unset; 4]);
+                    assert_ne!(forged, entry.authenticated != Some(false), "{entry:?}");
+                }
+                assert!(store.entries.iter().any(|e| e.trust.as_ref().unwrap().is_full_anchor()) || store.defects.len() == 12);
+            }
+            "bad-trust-hash" => {
+                let store = outcome.unwrap();
+                assert!(store.entries.iter().all(|e| e.trust.as_ref().unwrap().levels == [Level::Unset; 4]));
+                assert!(!store.warnings.is_empty());
+            }
+            "bad-ulong-8-bytes" | "bad-text-values" => {
+                let store = outcome.unwrap();
+                assert!(!store.defects.is_empty(), "{name}");
+            }
+            "bad-cert-garbage" => {
+                let store = outcome.unwrap();
+                assert_eq!((store.defects.len(), certs(&store)), (1, 2));
+                assert!(defects(&store).contains("no certificate"), "{}", defects(&store));
+            }
+            "bad-legacy-truncated" | "bad-legacy-buckets" => assert!(outcome.is_err(), "{name}"),
+            other => panic!("nobody says what {other} shall give"),
+        }
+    }
+    assert!(seen >= 16, "only {seen}");
+}
+
+#[test]
+fn without_a_password_all_is_listed_and_nothing_vouched_for() {
+    let store = read("rsa-chain", nobody()).unwrap();
+    let labels: Vec<_> = store.entries.iter().map(|e| e.label_text().into_owned()).collect();
+    assert_eq!(labels, ["RSA Server", "Lab Intermediate CA - Keystore Lab", "Lab Root CA - Keystore Lab"]);
+    let Item::Key { key, chain } = &store.entries[0].item else { panic!("no key") };
+    assert_eq!(chain.len(), 3, "the chain is derived");
+    assert_eq!(store.entries[0].authenticated, Some(false));
+    assert_eq!(store.entries[2].authenticated, Some(false));
+    assert_eq!(store.entries[2].trust.as_ref().unwrap().level(Purpose::Server), Level::Anchor);
+    let world = World::new();
+    assert_eq!(key.open(&world.ctx(nobody())).unwrap_err().kind(), Kind::Password);
+    let wrong = read("rsa-chain", &Passwords::one("wrong")).unwrap_err();
+    assert_eq!(wrong.kind(), Kind::Password);
+    // The empty password needs nobody to give it.
+    let store = read("nopw-keys", nobody()).unwrap();
+    let keys: Vec<_> = store.entries.iter().filter_map(Entry::secret).collect();
+    assert_eq!(keys.len(), 2);
+    assert!(keys.iter().all(|k| k.open(&world.ctx(nobody())).is_ok()));
+    assert!(cert_fields(store.entries[0].certificate().unwrap()).is_ok());
+    assert_eq!(hex(&[1]), "01");
+}
