@@ -89,6 +89,8 @@ pub enum Labels {
     Optional,
     /// Every entry has one, and no two are equal after this function (`JKS` compares in lower case).
     Unique(fn(&str) -> String),
+    /// Every certificate is there once and has one; two may be equal only if the subjects are (NSS).
+    BySubject,
 }
 
 /// What a format can say of a certificate's trust.

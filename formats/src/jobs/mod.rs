@@ -5,6 +5,7 @@ mod build;
 pub mod convert;
 mod labels;
 pub mod list;
+mod nicknames;
 mod prepare;
 pub mod rebuild;
 pub mod tree;

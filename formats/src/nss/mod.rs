@@ -51,7 +51,7 @@ impl Format for Nss {
     fn carries(&self) -> Carries {
         Carries {
             items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Secret, ItemKind::Crl, ItemKind::Other],
-            labels: Labels::Optional,
+            labels: Labels::BySubject,
             many: true,
             trust: TrustRange::PerPurpose,
             password: PasswordUse::KeysByChoice,

@@ -9,7 +9,7 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes gathered before they go to the system in one call.
@@ -20,6 +20,7 @@ pub struct Staging {
     target: Option<PathBuf>,
     mode: u32,
     files: Vec<Staged>,
+    folder: Option<TempDir>,
 }
 
 struct Staged {
@@ -36,12 +37,12 @@ enum Body {
 impl Staging {
     /// Into memory: for `-`, for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, mode: 0o600, files: Vec::new() }
+        Staging { target: None, mode: 0o600, files: Vec::new(), folder: None }
     }
 
     /// Into temporary files beside `target`, made with `mode` from the first byte.
     pub fn beside(target: &Path, mode: u32) -> Self {
-        Staging { target: Some(target.to_owned()), mode, files: Vec::new() }
+        Staging { target: Some(target.to_owned()), mode, files: Vec::new(), folder: None }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -54,8 +55,33 @@ impl Staging {
         self.open(Some(suffix))
     }
 
+    /// The store as a folder, its owner's alone, for the writer to fill: beside the target, or among the
+    /// system's temporary files where there is no target. Asking again gives the same folder.
+    pub fn folder(&mut self) -> Result<&Path> {
+        if self.folder.is_none() {
+            self.folder = Some(temporary_folder(self.target.as_deref())?);
+        }
+        self.folder
+            .as_ref()
+            .map(TempDir::path)
+            .ok_or_else(|| Error::new(Kind::Write, "no temporary folder"))
+    }
+
+    /// Where the store will be; `None` where it is staged in memory.
+    pub fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
+    }
+
+    /// The staged folder, if the store is one: for `storeset`.
+    pub(crate) fn take_folder(&mut self) -> Option<TempDir> {
+        self.folder.take()
+    }
+
     /// What was staged as the store's own file, to be read back. Flushes what was gathered.
     pub fn source(&mut self) -> Result<Source> {
+        if let Some(folder) = &self.folder {
+            return Source::open(folder.path());
+        }
         let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
         match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
             None => Err(Error::new(Kind::Write, "nothing was written").in_file(&name)),
@@ -103,6 +129,25 @@ impl Staging {
         };
         Ok(StagedFile { body: &mut self.files[at].body })
     }
+}
+
+/// A new folder `.NAME.XXXXXXXX.tmp` beside the target, 0700.
+fn temporary_folder(target: Option<&Path>) -> Result<TempDir> {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(target.and_then(Path::file_name).unwrap_or_default());
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp").rand_bytes(8).permissions(Permissions::from_mode(0o700));
+    let made = match target {
+        None => builder.tempdir(),
+        Some(target) => match target.parent() {
+            Some(p) if !p.as_os_str().is_empty() => builder.tempdir_in(p),
+            _ => builder.tempdir_in("."),
+        },
+    };
+    made.map_err(|e| {
+        write_error("can't create a temporary folder", e).in_file(target.unwrap_or(Path::new("-")))
+    })
 }
 
 /// `.NAME.XXXXXX.tmp` in the target's folder, mode set before any content.
