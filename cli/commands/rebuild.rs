@@ -207,8 +207,9 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
         0 => String::new(),
         n => format!(", {n} old deleted"),
     };
+    let Some(kept) = store.kept else { return Ok(()) };
     let summary =
-        format!("{} added, {} removed, {} kept{pruned}", store.added.len(), store.removed.len(), store.kept);
+        format!("{} added, {} removed, {kept} kept{pruned}", store.added.len(), store.removed.len());
     Ok(writeln!(out, "  {}", ui.paint(DIM, &summary))?)
 }
 
@@ -229,11 +230,13 @@ fn as_json(store: &StoreReport) -> serde_json::Value {
         "created": store.created,
         "added": named(&store.added),
         "removed": named(&store.removed),
-        "kept": store.kept,
         "keys": named(&store.keys),
         "losses": losses,
         "pruned": store.pruned.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
     });
+    if let (Some(kept), Some(map)) = (store.kept, object.as_object_mut()) {
+        map.insert("kept".to_owned(), kept.into());
+    }
     if let (Some(old), Some(map)) = (&store.old, object.as_object_mut()) {
         map.insert("old".to_owned(), old.to_string_lossy().into());
     }
