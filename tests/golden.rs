@@ -352,7 +352,7 @@ fn fold_labels(list: &mut [Seen], format: &dyn Format) {
     for seen in list {
         seen.label = match format.carries().labels {
             Labels::None => None,
-            Labels::Optional => seen.label.take(),
+            Labels::Optional | Labels::BySubject => seen.label.take(),
             Labels::Unique(fold) => seen.label.take().map(|l| fold(&l)),
         };
     }

@@ -1,14 +1,15 @@
 //! NSS databases: every golden one read as its manifest says, every broken one reported; what we write is
 //! used by NSS's own tools, and what they change is read by us.
 
-use crate::support::{Passwords, World, hex, nobody, sha256, testdata};
+use crate::support::{Passwords, World, must, nobody, run, scratch, sha256, testdata};
 use formats::asn1::{Reader, Tag, cert_fields};
 use formats::model::{Entry, Item, Level, Purpose, Store};
 use formats::nss::Words;
-use formats::place::Source;
+use formats::place::{Source, Staging};
 use formats::{Error, Kind, Secrets};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn manifest() -> Value {
     serde_json::from_str(&std::fs::read_to_string(testdata("nss/databases.json")).unwrap()).unwrap()
@@ -241,5 +242,210 @@ fn without_a_password_all_is_listed_and_nothing_vouched_for() {
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|k| k.open(&world.ctx(nobody())).is_ok()));
     assert!(cert_fields(store.entries[0].certificate().unwrap()).is_ok());
-    assert_eq!(hex(&[1]), "01");
+}
+
+const PASSWORD: &str = "Keystore-2";
+
+/// A database that we wrote, where NSS's tools can get at it.
+struct Written {
+    folder: tempfile::TempDir,
+    secrets: Passwords,
+}
+
+impl Written {
+    /// Of the entries of these golden databases.
+    fn of(names: &[&str], password: &str, options: &[(&str, &str)]) -> Self {
+        let folder = scratch();
+        let secrets = Passwords::one(password);
+        let mut world = World::new();
+        for (name, value) in options {
+            world.options.set(name, *value);
+        }
+        let mut store = Store::default();
+        for name in names {
+            let manifest = manifest();
+            let database = manifest["databases"].as_array().unwrap().iter().find(|d| d["name"] == *name);
+            let from = super::nss::password(database.unwrap());
+            let read = read(name, &from).unwrap();
+            for secret in read.entries.iter().filter_map(Entry::secret) {
+                secret.open(&world.ctx(&from)).unwrap();
+            }
+            store.entries.extend(read.entries);
+        }
+        let target = folder.path().join("db");
+        let mut staging = Staging::beside(&target, 0o600);
+        let nss = formats::by_name("nss").unwrap();
+        nss.write(&store, None, &mut staging, &world.ctx(&secrets)).unwrap();
+        let staged = staging.source().unwrap();
+        std::fs::rename(staged.path(), &target).unwrap();
+        std::fs::write(folder.path().join("password"), password).unwrap();
+        Written { folder, secrets }
+    }
+
+    fn db(&self) -> PathBuf {
+        self.folder.path().join("db")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.arg("-d").arg(format!("sql:{}", self.db().display()));
+        command
+    }
+
+    /// certutil, which must succeed.
+    fn certutil(&self, arguments: &[&str]) -> String {
+        let mut command = self.tool("certutil");
+        command.args(arguments).arg("-f").arg(self.file("password"));
+        must(&mut command).out
+    }
+
+    fn store(&self) -> Store {
+        World::new().load(&Source::open(&self.db()).unwrap(), &self.secrets).unwrap().store
+    }
+
+    /// What `certutil -L` shows: label and trust.
+    fn listed(&self) -> Vec<(String, String)> {
+        let out = self.certutil(&["-L"]);
+        let lines = out.lines().skip_while(|l| !l.contains("SSL,S/MIME")).skip(1);
+        let rows = lines.filter_map(|l| l.trim_end().rsplit_once(' '));
+        let mut rows: Vec<_> =
+            rows.map(|(label, trust)| (label.trim_end().to_owned(), trust.to_owned())).collect();
+        rows.sort();
+        rows
+    }
+
+    /// The same as we read it.
+    fn seen(&self) -> Vec<(String, String)> {
+        let store = self.store();
+        assert!(store.defects.is_empty(), "{:?}", store.defects);
+        let certificates = store.entries.iter().filter(|e| e.certificate().is_some());
+        let mut rows: Vec<_> = certificates.map(|e| (e.label_text().into_owned(), letters(e))).collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// A certificate of a golden database as a file.
+fn certificate_file(folder: &Path, database: &str, label: &str) -> PathBuf {
+    let store = read(database, nobody()).unwrap();
+    let entry = store.entries.iter().find(|e| e.label_text() == label).unwrap();
+    let path = folder.join("certificate.der");
+    std::fs::write(&path, entry.certificate().unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn certutil_uses_what_we_wrote() {
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        (PASSWORD, &[]),
+        ("", &[]),
+        (PASSWORD, &[("nss-salt-per-record", "yes")]),
+        (PASSWORD, &[("nss-iterations", "600")]),
+    ];
+    for (password, options) in cases {
+        let db = Written::of(&["rsa-chain", "ec", "trust-matrix"], password, options);
+        assert_eq!(db.listed(), db.seen(), "{options:?}");
+        assert!(db.listed().contains(&("RSA Server".to_owned(), "u,u,u".to_owned())));
+        assert!(db.listed().contains(&("Lab Root CA - Keystore Lab".to_owned(), "CT,C,C".to_owned())));
+        let keys = db.certutil(&["-K"]);
+        for label in ["RSA Server", "EC P-256", "EC P-384", "EC P-521"] {
+            assert!(keys.contains(label), "{keys}");
+        }
+        for (usage, label) in [("V", "RSA Server"), ("C", "RSA Server")] {
+            let out = db.certutil(&["-V", "-u", usage, "-n", label]);
+            assert!(out.contains("certificate is valid"), "{out}");
+        }
+        db.certutil(&["-V", "-e", "-u", "V", "-n", "RSA Server"]);
+        db.certutil(&["-L", "-h", "all"]);
+        exports_equal(&db, &["RSA Server", "EC P-256", "EC P-384", "EC P-521"]);
+        changes_are_read(&db);
+        changes_password(&db);
+    }
+}
+
+/// `pk12util -o`, and the key in it is the one that we put in.
+fn exports_equal(db: &Written, labels: &[&str]) {
+    let ours = db.store();
+    let world = World::new();
+    for label in labels {
+        let file = db.file("export.p12");
+        let mut export = db.tool("pk12util");
+        export.arg("-o").arg(&file).args(["-n", label, "-W", "export-1"]);
+        must(export.arg("-k").arg(db.file("password")));
+        let theirs = Passwords::one("export-1");
+        let exported = world.load(&Source::open(&file).unwrap(), &theirs).unwrap().store;
+        let key = |store: &Store, secrets: &Passwords| {
+            let entry = store.entries.iter().find(|e| e.label_text() == *label && e.secret().is_some());
+            let secret = entry.unwrap_or_else(|| panic!("{label}")).secret().unwrap();
+            see_key(&secret.open(&world.ctx(secrets)).unwrap().bytes)
+        };
+        assert_eq!(key(&ours, &db.secrets), key(&exported, &theirs), "{label}");
+    }
+}
+
+/// `-M`, `-A`, `pk12util -i`, `-D`, `-F`, each read by us afterwards.
+fn changes_are_read(db: &Written) {
+    db.certutil(&["-M", "-n", "Lab Root CA - Keystore Lab", "-t", "C,,p"]);
+    let file = certificate_file(db.folder.path(), "utf8-nickname", "Schlüssel Jürgen 証明書");
+    db.certutil(&["-A", "-n", "added", "-t", "P,,", "-i", file.to_str().unwrap()]);
+    db.certutil(&["-D", "-n", "matrix 03 [c,c,c]"]);
+    let seen = db.seen();
+    assert_eq!(db.listed(), seen);
+    for expected in [("Lab Root CA - Keystore Lab", "C,,p"), ("added", "P,,")] {
+        assert!(seen.contains(&(expected.0.to_owned(), expected.1.to_owned())), "{seen:?}");
+    }
+    assert!(!seen.iter().any(|(label, _)| label == "matrix 03 [c,c,c]"));
+    let mut import = db.tool("pk12util");
+    import.arg("-i").arg(testdata("java/../p12/ossl-default.p12")).args(["-W", "changeit"]);
+    let imported = run(import.arg("-k").arg(db.file("password")));
+    assert_eq!(imported.status, 0, "{}", imported.err);
+    assert_eq!(db.listed(), db.seen());
+    db.certutil(&["-F", "-n", "EC P-521"]);
+    assert_eq!(db.listed(), db.seen());
+}
+
+/// `-W`, then everything again under the new password; NSS itself verifies every record while it changes
+/// them.
+fn changes_password(db: &Written) {
+    if db.secrets.store.as_deref() == Some("") {
+        return; // certutil -W asks a terminal for the old one, however empty
+    }
+    let new = "Keystore-3";
+    std::fs::write(db.file("new"), new).unwrap();
+    let mut change = db.tool("certutil");
+    must(change.arg("-W").arg("-f").arg(db.file("password")).arg("-@").arg(db.file("new")));
+    std::fs::write(db.file("password"), new).unwrap();
+    assert!(db.certutil(&["-K"]).contains("EC P-256"));
+    let world = World::new();
+    let secrets = Passwords::one(new);
+    let store = world.load(&Source::open(&db.db()).unwrap(), &secrets).unwrap().store;
+    assert!(store.defects.is_empty(), "{:?}", store.defects);
+    let keys: Vec<_> = store.entries.iter().filter_map(Entry::secret).collect();
+    assert!(keys.len() >= 3);
+    for key in keys {
+        key.open(&world.ctx(&secrets)).unwrap();
+    }
+    let trusted = store.entries.iter().filter(|e| e.trust.as_ref().unwrap().levels != [Level::Unset; 4]);
+    assert!(trusted.map(|e| assert_eq!(e.authenticated, Some(true), "{e:?}")).count() > 5);
+}
+
+#[test]
+fn other_objects_survive() {
+    let db = Written::of(&["crl", "personal", "same-subject", "ed25519-newer", "csr-key"], PASSWORD, &[]);
+    let out = must(db.tool("crlutil").arg("-L")).out;
+    assert!(out.contains("Lab Root CA"), "{out}");
+    exports_equal(&db, &["alice", "bob", "DSA"]);
+    assert_eq!(db.listed(), db.seen());
+    let store = db.store();
+    let count = |kind: &str| store.entries.iter().filter(|e| e.item.kind().name() == kind).count();
+    assert_eq!((count("crl"), count("key"), count("cert")), (1, 9, 2));
+    let mode = |name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(db.db().join(name)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(["cert9.db", "key4.db", "pkcs11.txt"].map(mode), [0o600; 3]);
 }

@@ -2,14 +2,20 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::model::{ItemKind, Loss, Store};
+use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
+use zeroize::Zeroizing;
 
 /// One store format. It states all facts about itself: help, detection, options, completions, the
 /// tables of the documentation and the test cases are derived from [`FORMATS`].
 pub trait Format: Sync {
     /// The name, as in `jks:PATH` and `--to jks`.
     fn name(&self) -> &'static str;
+
+    /// Other names that mean the same in `NAME:PATH`.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What it is, for people: "Java KeyStore".
     fn title(&self) -> &'static str;
@@ -32,6 +38,25 @@ pub trait Format: Sync {
 
     /// Whether it can mark one key as the default.
     fn marks_default(&self) -> bool {
+        false
+    }
+
+    /// Why an entry of a kind that [`Format::carries`] names can't be held after all (an unknown curve, an
+    /// object of another format); `None` where it can. Its key is open.
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        let _ = entry;
+        None
+    }
+
+    /// A private key's PKCS#8 as it comes back, where the format keeps a key's numbers and not the bytes
+    /// around them; `None` where bytes come back as they went in.
+    fn canonical_key(&self, pkcs8: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let _ = pkcs8;
+        None
+    }
+
+    /// Whether a store is a folder, so that it can't go to standard output.
+    fn is_folder(&self) -> bool {
         false
     }
 
@@ -152,7 +177,7 @@ pub const FORMATS: &[&dyn Format] = &[
 
 /// The format called `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
-    FORMATS.iter().copied().find(|f| f.name() == name)
+    FORMATS.iter().copied().find(|f| f.name() == name || f.aliases().contains(&name))
 }
 
 /// The format that a file name's extension stands for, in any case of letters.

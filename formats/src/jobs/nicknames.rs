@@ -3,14 +3,17 @@
 
 use super::labels::made_from;
 use crate::asn1::cert_fields;
-use crate::model::{Der, Entry, Item, Label, Loss, LossKind};
+use crate::crypto::public::{identity, spki_of_pkcs8};
+use crate::model::{Der, Entry, Item, Label, Link, Loss, LossKind, Secret};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Leaves one entry for each certificate, and gives every certificate a label that obeys the rule. Entries
 /// without a certificate keep what they have.
 pub(super) fn fit(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     unite(entries, losses);
+    pair(entries);
     let mut names = Names::default();
     let mut unnamed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, entry) in entries.iter_mut().enumerate() {
@@ -112,6 +115,40 @@ fn unite(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     }
     let mut keep = keep.into_iter();
     entries.retain(|_| keep.next().unwrap_or(true));
+}
+
+/// Certificates on their own whose key is here: they belong to it, for keys are found by their public half.
+/// A renewal with the same key is the usual case.
+fn pair(entries: &mut Vec<Entry>) {
+    let mut keys: HashMap<Vec<u8>, (Arc<Secret>, Option<usize>)> = HashMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let Item::Key { key, chain } = &entry.item else { continue };
+        let public = match entry.certificate().and_then(|c| cert_fields(c).ok()) {
+            Some(fields) => Some(identity(fields.spki)),
+            None => key.opened().and_then(|k| spki_of_pkcs8(&k.bytes).ok()?).map(|s| identity(&s)),
+        };
+        if let Some(public) = public {
+            let orphan = chain.is_empty().then_some(at);
+            keys.entry(public).or_insert_with(|| (Arc::clone(key), orphan));
+        }
+    }
+    if keys.is_empty() {
+        return;
+    }
+    let mut adopted: HashSet<usize> = HashSet::new();
+    for entry in entries.iter_mut() {
+        let Item::Cert(certificate) = &entry.item else { continue };
+        let Ok(fields) = cert_fields(certificate) else { continue };
+        if let Some((key, orphan)) = keys.get(&identity(fields.spki)) {
+            entry.item = Item::Key { key: Arc::clone(key), chain: vec![Link::from(certificate.clone())] };
+            adopted.extend(*orphan);
+        }
+    }
+    let mut at = 0;
+    entries.retain(|_| {
+        at += 1;
+        !adopted.contains(&(at - 1))
+    });
 }
 
 /// What goes with an entry whose certificate another one has.

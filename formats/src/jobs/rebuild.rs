@@ -568,5 +568,5 @@ fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<
     same_size
         && current.defects.is_empty()
         && !trust_differs()
-        && Expected::of(new, format.carries().labels).check(current, ctx).is_ok()
+        && Expected::of(new, format).check(current, ctx).is_ok()
 }

@@ -7,7 +7,7 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
-use crate::format::Labels;
+use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, Secret, Store};
 use foldhash::quality::FixedState;
 use std::collections::{HashMap, HashSet};
@@ -23,18 +23,18 @@ pub(super) struct Expected {
     lone: HashMap<Print, (String, Option<Print>)>,
     certificates: HashSet<Print>,
     links: HashSet<Print>,
-    labels: Labels,
+    format: &'static dyn Format,
 }
 
 impl Expected {
-    /// Remembers `store` as it is handed to a writer whose format labels as `labels` says.
-    pub(super) fn of(store: &Store, labels: Labels) -> Self {
+    /// Remembers `store` as it is handed to the writer of `format`.
+    pub(super) fn of(store: &Store, format: &'static dyn Format) -> Self {
         let mut e = Expected {
             keys: HashMap::new(),
             lone: HashMap::with_capacity(store.entries.len()),
             certificates: HashSet::with_capacity(store.entries.len()),
             links: HashSet::new(),
-            labels,
+            format,
         };
         for entry in &store.entries {
             match &entry.item {
@@ -119,19 +119,33 @@ impl Expected {
 
     fn key_print(&self, entry: &Entry) -> Print {
         let leaf: &[u8] = entry.object().map_or(&[], |d| d);
-        print((self.label(entry), leaf, material(entry)))
+        self.with_material(entry, |m| print((self.label(entry), leaf, m)))
     }
 
     fn lone_print(&self, entry: &Entry) -> Print {
         let body: &[u8] = entry.object().map_or(&[], |d| d);
-        print((self.label(entry), entry.item.kind(), body, material(entry)))
+        self.with_material(entry, |m| print((self.label(entry), entry.item.kind(), body, m)))
+    }
+
+    /// The key's bytes: in the clear where it is open (in the format's own form, if it has one), as they
+    /// stand in the file where it stayed sealed.
+    fn with_material(&self, entry: &Entry, print: impl Fn((bool, &[u8])) -> Print) -> Print {
+        let Some(secret) = entry.secret() else { return print((true, &[])) };
+        match secret.opened() {
+            Some(key) if matches!(entry.item, Item::Symmetric(_)) => print((true, &key.bytes)),
+            Some(key) => match self.format.canonical_key(&key.bytes) {
+                Some(canonical) => print((true, &canonical)),
+                None => print((true, &key.bytes)),
+            },
+            None => print((false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[]))),
+        }
     }
 
     /// The label as far as the format keeps it.
     fn label(&self, entry: &Entry) -> String {
-        match self.labels {
+        match self.format.carries().labels {
             Labels::None => String::new(),
-            Labels::Optional => entry.label_text().into_owned(),
+            Labels::Optional | Labels::BySubject => entry.label_text().into_owned(),
             Labels::Unique(fold) => fold(&entry.label_text()),
         }
     }
@@ -143,15 +157,6 @@ fn reopen(key: &Secret, ctx: &Ctx<'_>) -> Result<()> {
         Err(e) if e.kind() == Kind::Password && key.seal().is_some_and(|s| s.raw().is_some()) => Ok(()),
         Err(e) => Err(wrong("a key can't be opened again".to_owned()).caused_by(e)),
         Ok(_) => Ok(()),
-    }
-}
-
-/// The key's bytes: in the clear where it is open, as they stand in the file where it stayed sealed.
-fn material(entry: &Entry) -> (bool, &[u8]) {
-    let Some(secret) = entry.secret() else { return (true, &[]) };
-    match secret.opened() {
-        Some(key) => (true, &key.bytes),
-        None => (false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[])),
     }
 }
 

@@ -410,3 +410,26 @@ pub fn insert<'a>(
     }
     Ok(())
 }
+
+/// Stores the password entry, in place of the one that is there.
+pub fn put_password(connection: &Connection, entry: &PasswordEntry) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO metaData (id, item1, item2) VALUES ('password', ?1, ?2)",
+        (&entry.salt[..], &entry.check[..]),
+    )?;
+    Ok(())
+}
+
+/// Stores integrity records.
+pub fn put_records(
+    connection: &Connection,
+    database: &str,
+    records: &[(String, Vec<u8>)],
+) -> rusqlite::Result<()> {
+    let sql = format!("INSERT OR REPLACE INTO {database}.metaData (id, item1, item2) VALUES (?1, ?2, NULL)");
+    let mut statement = connection.prepare(&sql)?;
+    for (id, record) in records {
+        statement.execute((&**id, &record[..]))?;
+    }
+    Ok(())
+}
