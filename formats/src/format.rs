@@ -4,6 +4,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// One store format. It states all facts about itself: help, detection, options, completions, the
@@ -55,6 +56,11 @@ pub trait Format: Sync {
         None
     }
 
+    /// How an existing store of this format is changed, if it must not be exchanged.
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        None
+    }
+
     /// Whether a store is a folder, so that it can't go to standard output.
     fn is_folder(&self) -> bool {
         false
@@ -80,6 +86,14 @@ pub trait Format: Sync {
         to: &mut Staging,
         ctx: &Ctx<'_>,
     ) -> Result<Vec<Loss>>;
+}
+
+/// Changes an existing store where it is, for stores that other programs have open.
+pub trait InPlace {
+    /// Makes the store at `store` hold `wanted`, prepared as for [`Format::write`], in one transaction: what
+    /// it holds besides and this program doesn't understand stays. It reads back before it commits. After an
+    /// error the store is as it was.
+    fn apply(&self, store: &Path, wanted: &Store, ctx: &Ctx<'_>) -> Result<Vec<Loss>>;
 }
 
 /// How sure a format is that bytes are its own.
@@ -181,7 +195,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn Format> {
 }
 
 /// The format that a file name's extension stands for, in any case of letters.
-pub fn by_suffix(path: &std::path::Path) -> Option<&'static dyn Format> {
+pub fn by_suffix(path: &Path) -> Option<&'static dyn Format> {
     let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
     FORMATS.iter().copied().find(|f| f.suffixes().contains(&suffix.as_str()))
 }

@@ -28,7 +28,7 @@ pub const NAME: &str = "nss";
 pub const ROW: &str = "row";
 
 /// What is read of `nssPublic`; other attributes only of objects that are of no known class.
-const WANTED: &[Type] = &[
+pub const WANTED: &[Type] = &[
     LABEL,
     VALUE,
     ISSUER,
@@ -59,10 +59,20 @@ const WANTED: &[Type] = &[
 
 /// Reads the databases in `folder`.
 pub fn decode(folder: &Path, ctx: &Ctx<'_>) -> Result<Store> {
+    let public = Db::read(folder, Table::Public)?;
+    let path = folder.join(KEY_DB);
+    if path.symlink_metadata().is_err() {
+        return decode_open(&public, None, ctx);
+    }
+    let private = Db::read(folder, Table::Private);
+    decode_open(&public, Some(private), ctx)
+}
+
+/// The same for databases that are open; `private` is `None` where there is none.
+pub fn decode_open(public: &Db, private: Option<Result<Db>>, ctx: &Ctx<'_>) -> Result<Store> {
     let mut store = Store::default();
-    let public_db = Db::read(folder, Table::Public)?;
-    let public = PublicObjects::read(&public_db, &mut store)?;
-    let private = PrivateObjects::read(folder, &mut store);
+    let public = PublicObjects::read(public, &mut store)?;
+    let private = PrivateObjects::read(private, &mut store);
     let login = Login::new(private.meta.as_ref(), ctx, &mut store)?;
     let world = World { ctx, records: private.meta.map(|m| m.records).unwrap_or_default(), login };
     world.entries(public, private.objects, &mut store)?;
@@ -161,19 +171,25 @@ struct PrivateObjects {
 
 impl PrivateObjects {
     /// Certificates can be listed without it, so what is wrong with it is a defect.
-    fn read(folder: &Path, store: &mut Store) -> Self {
-        let path = folder.join(KEY_DB);
-        if path.symlink_metadata().is_err() {
-            store.warnings.push(format!("{KEY_DB} is missing: no keys, and trust that nothing vouches for"));
-            return PrivateObjects::default();
-        }
+    fn read(db: Option<Result<Db>>, store: &mut Store) -> Self {
         let mut out = PrivateObjects::default();
+        let db = match db {
+            Some(Ok(db)) => db,
+            Some(Err(e)) => {
+                store.defects.push(Arc::new(e));
+                return out;
+            }
+            None => {
+                let text = format!("{KEY_DB} is missing: no keys, and trust that nothing vouches for");
+                store.warnings.push(text);
+                return out;
+            }
+        };
         let mut read = || {
-            let db = Db::read(folder, Table::Private)?;
             out.meta = db.meta()?;
             db.objects(Table::Private, &[], |object| match object {
                 Ok(object) => out.objects.push(object),
-                Err(e) => store.defects.push(Arc::new(e.in_file(&path))),
+                Err(e) => store.defects.push(Arc::new(e.in_file(db.path()))),
             })
         };
         if let Err(e) = read() {
@@ -209,7 +225,7 @@ impl Login {
 
 /// The master key under the store's password, or the empty one, with which NSS is always logged in.
 /// `None`: nobody gave a password, and one is needed.
-fn log_in(entry: &PasswordEntry, ctx: &Ctx<'_>) -> Result<Option<Master>> {
+pub fn log_in(entry: &PasswordEntry, ctx: &Ctx<'_>) -> Result<Option<Master>> {
     match ctx.secrets.store()? {
         Some(password) => match entry.open(password.bytes(), ctx.session)? {
             Some(master) => Ok(Some(master)),
@@ -677,7 +693,7 @@ fn other(object: &Object) -> Entry {
 }
 
 /// A row's values as bytes: type, length, value, and so on.
-fn pack(object: &Object, without: &[Type]) -> Vec<u8> {
+pub fn pack(object: &Object, without: &[Type]) -> Vec<u8> {
     let mut out = Vec::new();
     for (attribute, value) in object.values().iter().filter(|(t, _)| !without.contains(t)) {
         out.extend_from_slice(&attribute.to_be_bytes());

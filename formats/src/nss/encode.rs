@@ -280,6 +280,8 @@ pub struct Maker<'a> {
     protection: &'a Protection,
     session: &'a Session,
     next_id: u32,
+    /// Ids that are not free.
+    taken: HashSet<u32>,
     /// Salts drawn and derived beforehand, and how many are still to be wanted.
     salts: Vec<[u8; SALT]>,
     expected: usize,
@@ -289,7 +291,22 @@ pub struct Maker<'a> {
 impl<'a> Maker<'a> {
     /// Ids begin at `first_id` and go up.
     pub fn new(protection: &'a Protection, first_id: u32, session: &'a Session) -> Self {
-        Maker { protection, session, next_id: first_id, salts: Vec::new(), expected: 0, rows: Rows::default() }
+        Maker {
+            protection,
+            session,
+            next_id: first_id,
+            taken: HashSet::new(),
+            salts: Vec::new(),
+            expected: 0,
+            rows: Rows::default(),
+        }
+    }
+
+    /// The same beside objects that have these ids.
+    #[must_use]
+    pub fn beside(mut self, taken: HashSet<u32>) -> Self {
+        self.taken = taken;
+        self
     }
 
     /// Everything of a plan.
@@ -342,15 +359,20 @@ impl<'a> Maker<'a> {
         row.set(ISSUER, certificate.fields.issuer);
         row.set(SERIAL, tlv(0x02, certificate.fields.serial));
         row.set(MODIFIABLE, [1]);
+        self.set_trust(&mut row, certificate.der, words)?;
+        self.rows.public.push(row);
+        Ok(())
+    }
+
+    /// The words of a trust object, with what ties it to its certificate, and their records.
+    pub fn set_trust(&mut self, row: &mut Object, der: &[u8], words: Words) -> Result<()> {
         for (attribute, word) in NSS_WORDS.into_iter().zip(words.words) {
             row.set(attribute, word.to_be_bytes());
         }
         row.set(NSS_STEP_UP, [u8::from(words.step_up)]);
-        row.set(NSS_SHA1, &Sha1::digest(certificate.der)[..]);
-        row.set(NSS_MD5, &Md5::digest(certificate.der)[..]);
-        self.sign_row(Table::Public, &row)?;
-        self.rows.public.push(row);
-        Ok(())
+        row.set(NSS_SHA1, &Sha1::digest(der)[..]);
+        row.set(NSS_MD5, &Md5::digest(der)[..]);
+        self.sign_row(Table::Public, row)
     }
 
     pub fn key(&mut self, key: &PlannedKey<'_>) -> Result<()> {
@@ -432,7 +454,7 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn symmetric(&mut self, entry: &Entry) -> Result<()> {
+    pub fn symmetric(&mut self, entry: &Entry) -> Result<()> {
         let key = entry.secret().and_then(|s| s.opened());
         let key = key.ok_or_else(|| Error::unsupported("the secret key is not open"))?;
         let name = key.algorithm.as_deref().unwrap_or_default();
@@ -476,7 +498,7 @@ impl<'a> Maker<'a> {
     }
 
     /// An object that came out of an NSS database and was not understood.
-    fn other(&mut self, entry: &Entry) -> Result<()> {
+    pub fn other(&mut self, entry: &Entry) -> Result<()> {
         let id = self.id()?;
         let Item::Other { body, .. } = &entry.item else { return Ok(()) };
         let Some(row) = unpack(id, body) else {
@@ -495,12 +517,16 @@ impl<'a> Maker<'a> {
     }
 
     fn id(&mut self) -> Result<u32> {
-        let id = self.next_id;
-        if id > MAX_ID {
-            return Err(Error::too_large("more objects than NSS can number"));
+        loop {
+            let id = self.next_id;
+            if id > MAX_ID {
+                return Err(Error::too_large("more objects than NSS can number"));
+            }
+            self.next_id += 1;
+            if !self.taken.contains(&id) {
+                return Ok(id);
+            }
         }
-        self.next_id += 1;
-        Ok(id)
     }
 
     /// Enciphers one attribute, with its record. Neither salt is ever shared.

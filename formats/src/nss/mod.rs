@@ -16,6 +16,7 @@
 mod chain;
 mod create;
 mod decode;
+mod edit;
 mod encode;
 mod keys;
 mod layout;
@@ -27,7 +28,7 @@ mod trust;
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::format::{Carries, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use std::path::Path;
@@ -90,6 +91,10 @@ impl Format for Nss {
         keys::Private::of_pkcs8(pkcs8).ok().map(|k| k.pkcs8())
     }
 
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        Some(self)
+    }
+
     fn is_folder(&self) -> bool {
         true
     }
@@ -118,6 +123,12 @@ impl Format for Nss {
                 help: "whether each integrity record of a new database has a salt of its own",
             },
         ]
+    }
+}
+
+impl InPlace for Nss {
+    fn apply(&self, store: &Path, wanted: &Store, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+        edit::apply(store, wanted, ctx)
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long another program may hold the database before we give up.
@@ -79,7 +80,9 @@ impl Object {
 
 /// An open database file.
 pub struct Db {
-    pub connection: Connection,
+    pub connection: Rc<Connection>,
+    /// Its name in the connection.
+    database: &'static str,
     path: PathBuf,
 }
 
@@ -103,7 +106,12 @@ impl Db {
             Ok(connection)
         };
         let connection = open().map_err(|e| failed(e, Kind::Read).in_file(&path))?;
-        Ok(Db { connection, path })
+        Ok(Db { connection: Rc::new(connection), database: "main", path })
+    }
+
+    /// A database that a connection has open already, under the name `database`.
+    pub fn open(connection: &Rc<Connection>, database: &'static str, path: PathBuf) -> Self {
+        Db { connection: Rc::clone(connection), database, path }
     }
 
     /// The file.
@@ -113,7 +121,7 @@ impl Db {
 
     /// The columns of a table that hold values, `None` if there is no such table.
     pub fn columns(&self, table: &str) -> Result<Option<Vec<String>>> {
-        columns(&self.connection, "main", table).map_err(|e| self.failed(e))
+        columns(&self.connection, self.database, table).map_err(|e| self.failed(e))
     }
 
     /// Hands every object of `table` to `each`, in the order of insertion, with those of `wanted`'s
@@ -137,7 +145,7 @@ impl Db {
                 .in_file(&self.path));
         }
         let names: Vec<String> = chosen.iter().map(|t| column(*t)).collect();
-        let sql = format!("SELECT id, {} FROM {}", names.join(", "), table.name());
+        let sql = format!("SELECT id, {} FROM {}.{}", names.join(", "), self.database, table.name());
         let mut go = || {
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
@@ -154,7 +162,7 @@ impl Db {
         if self.columns("metaData")?.is_none() {
             return Ok(None);
         }
-        meta(&self.connection, "main").map(Some).map_err(|e| self.failed(e))
+        meta(&self.connection, self.database).map(Some).map_err(|e| self.failed(e))
     }
 
     fn failed(&self, e: rusqlite::Error) -> Error {
@@ -270,7 +278,7 @@ pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Looks at a file before SQLite does: whether it is one, whole, and how it keeps its journal. True: by a
 /// write-ahead log.
-fn examine(path: &Path) -> Result<bool> {
+pub fn examine(path: &Path) -> Result<bool> {
     let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m)));
     let (mut file, meta) = opened.map_err(|e| {
         let reason = crate::place::reason(&e);

@@ -79,6 +79,16 @@ impl Words {
         Words { words, step_up: false }
     }
 
+    /// No opinion of anything, explicitly.
+    pub fn none() -> Self {
+        Words { words: [MUST_VERIFY; 4], step_up: false }
+    }
+
+    /// Whether they say nothing that anybody would act upon.
+    pub fn says_nothing(self) -> bool {
+        !self.step_up && !self.words.iter().any(|w| Words::matters(*w))
+    }
+
     /// Whether a word would be believed: anything but "no opinion".
     pub fn matters(word: u32) -> bool {
         !matches!(word, MUST_VERIFY | UNKNOWN)
