@@ -15,8 +15,8 @@ use super::decode::{self, WANTED, decode_open, log_in};
 use super::encode::{Maker, Plan, PlannedCertificate, Protection, Rows};
 use super::keys::Public;
 use super::layout::*;
-use super::protect::ITERATIONS;
-use super::sql::{self, Db, Meta, Object, failed, record_id};
+use super::protect::{ITERATIONS, PasswordEntry};
+use super::sql::{self, Db, Object, failed, record_id};
 use super::trust::{self, Words};
 use crate::asn1::{cert_fields, tlv};
 use crate::context::Ctx;
@@ -135,7 +135,9 @@ struct Index {
     others: HashSet<Vec<u8>>,
     private_keys: Vec<(u32, Option<Vec<u8>>, Option<Vec<u8>>)>,
     ids: HashSet<u32>,
-    meta: Meta,
+    /// The integrity records of each object.
+    records: HashMap<(Table, u32), Vec<String>>,
+    password: Option<PasswordEntry>,
 }
 
 impl Index {
@@ -147,8 +149,15 @@ impl Index {
         db.objects(Table::Public, &[], |object| out.other(object.ok()))?;
         let db = Db::read(folder, Table::Private)?;
         db.objects(Table::Private, &[], |object| out.private(object.ok()))?;
-        out.meta = db.meta()?.unwrap_or_default();
-        out.ids.extend(out.meta.records.keys().map(|(_, id, _)| *id & MAX_ID));
+        let meta = db.meta()?.unwrap_or_default();
+        out.password = meta.password;
+        for (table, filed, attribute) in meta.records.into_keys() {
+            // Some releases filed records under ids with bits of their own.
+            let id = filed & MAX_ID;
+            // Nor may a new object get an id that an old one's records still have.
+            out.ids.insert(id);
+            out.records.entry((table, id)).or_default().push(record_id(table, filed, attribute));
+        }
         Ok(out)
     }
 
@@ -192,11 +201,6 @@ impl Index {
             self.private_keys.push((object.id, id, public));
         }
     }
-
-    fn records(&self, table: Table, id: u32) -> impl Iterator<Item = String> {
-        let of = move |(t, own, _): &&(Table, u32, Type)| *t == table && *own & MAX_ID == id;
-        self.meta.records.keys().filter(of).map(|(t, own, attribute)| record_id(*t, *own, *attribute))
-    }
 }
 
 /// What is to be done.
@@ -212,7 +216,7 @@ struct Changes {
 
 impl Changes {
     fn between(before: &Store, index: &Index, plan: &Plan<'_>, ctx: &Ctx<'_>) -> Result<Self> {
-        let entry = index.meta.password.as_ref().ok_or_else(|| {
+        let entry = index.password.as_ref().ok_or_else(|| {
             Error::malformed("the key database is not initialised: a password was never set")
                 .hint("certutil -N, or a browser's first start, sets one")
         })?;
@@ -372,7 +376,8 @@ impl Making<'_> {
         let mut read = HashSet::new();
         for entry in &self.before.entries {
             if let Item::Key { key, .. } = &entry.item {
-                read.extend(spki_of_pkcs8(&key.open(ctx)?.bytes)?.map(|s| identity(&s)));
+                let public = key.open(ctx).and_then(|k| spki_of_pkcs8(&k.bytes));
+                read.extend(public.ok().flatten().map(|s| identity(&s)));
             }
         }
         let there: HashSet<&Vec<u8>> =
@@ -427,7 +432,7 @@ impl Making<'_> {
 
     fn delete(&mut self, table: Table, id: u32) {
         self.out.delete.push((table, id));
-        self.out.delete_records.extend(self.index.records(table, id));
+        self.out.delete_records.extend(self.index.records.get(&(table, id)).into_iter().flatten().cloned());
     }
 }
 

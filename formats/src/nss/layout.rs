@@ -54,7 +54,6 @@ pub const TRUST_CLIENT: Type = 0x62d;
 pub const TRUST_CODE: Type = 0x62e;
 pub const TRUST_EMAIL: Type = 0x62f;
 pub const HASH_OF_CERTIFICATE: Type = 0x635;
-pub const SEED: Type = 0x637;
 pub const NSS_URL: Type = 0xce53_4351;
 pub const NSS_EMAIL: Type = 0xce53_4352;
 pub const NSS_KRL: Type = 0xce53_4358;
@@ -109,18 +108,6 @@ pub const SECRET_KEYS: &[(u32, &str)] = &[
 
 /// An empty value: NULL would mean that the object has no such attribute.
 pub const EMPTY: &[u8] = &[0xa5, 0x00, 0x5a];
-
-/// The attributes that are enciphered in `nssPrivate`.
-pub const ENCIPHERED: &[Type] = &[
-    VALUE,
-    PRIVATE_EXPONENT,
-    PRIME_1,
-    PRIME_2,
-    EXPONENT_1,
-    EXPONENT_2,
-    COEFFICIENT,
-    SEED,
-];
 
 /// Ids above are taken by NSS for bits of its own; such rows are invisible to it.
 pub const MAX_ID: u32 = 0x3fff_ffff;

@@ -32,7 +32,9 @@ pub const ATTR: &str = "trust";
 /// What a trust object says: server, client, e-mail, code; and NSS's step-up flag, which nobody uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
+    /// NSS's own numbers.
     pub words: [u32; 4],
+    /// The flag `g`.
     pub step_up: bool,
 }
 
