@@ -93,7 +93,7 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
     let mut staging = Staging::beside(&target, storeset::mode_of(&target)?);
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
-        let how = storeset::Commit { store: &target, expected, on_step: job.on_step };
+        let how = storeset::Commit::new(&target, job.on_step).replacing(expected);
         report.old = storeset::commit(staging, &how)?;
         if exists {
             storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false)?;

@@ -162,7 +162,7 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
             }
             continue;
         };
-        let how = storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
+        let how = storeset::Commit::new(&place.path, job.on_step).replacing(place.identity);
         match storeset::commit(staging, &how) {
             Ok(old) => {
                 done.push((place.path.clone(), old.clone()));

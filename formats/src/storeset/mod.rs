@@ -1,120 +1,84 @@
 //! Generations of a store: how a new one takes the place of the current one, so that a reader that
 //! starts at any moment sees one complete store, and how it is put back.
+//!
+//! ```text
+//! Lock::take          NAME.lock: no other run of this program; leftovers of killed ones go
+//! Staging::beside     .NAME.XXXXXXXX.tmp, 0600, written and read back by a job
+//! commit              attributes → fsync → check → NAME.old-N → rename → fsync of the folder
+//! undo                NAME.old-N back, when what follows a commit fails
+//! Record::write       NAME.update.json: what the store was made from (advice only)
+//! prune               old generations that are many and old enough
+//! rollback            a generation back in place, later, by hand
+//! ```
+//!
+//! The one rename is the commit: before it the old store is there, after it the new one, and whatever
+//! fails puts the old one back. A store of several files ([`Staging::companion`]) commits its companions
+//! first and the store last; a reader may then see new companions beside the old store for a moment, which
+//! only a folder per generation would rule out.
 
-use crate::error::{Error, Result};
-use crate::place::{Identity, Staging};
+mod attributes;
+mod commit;
+mod current;
+mod generations;
+mod lock;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Commit, Step, commit, undo};
+pub use generations::{Generation, generations, prune, rollback};
+pub use lock::Lock;
+pub use record::Record;
+
+use crate::error::{Error, Kind, Result};
+use crate::place::{folder_of, reason};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The steps of a commit, for failure tests and progress. Called before the step is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// `fsync` of each staged file.
-    Sync,
-    /// Check that the current store is still the one that was read.
-    Check,
-    /// Give the current store its second name `NAME.old-N`.
-    Save,
-    /// The one rename.
-    Rename,
-    /// `fsync` of the folder.
-    SyncFolder,
-    /// Delete old generations.
-    Prune,
-}
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
 
-/// Holds `NAME.lock`, so that two runs of this program don't work on one store. Released on drop.
-#[derive(Debug)]
-pub struct Lock;
-
-impl Lock {
-    /// Takes it or fails with `Kind::Busy`.
-    pub fn take(_store: &Path) -> Result<Lock> {
-        Ok(Lock)
-    }
-}
-
-/// How a commit goes.
-pub struct Commit<'a> {
-    /// The store, links resolved (see [`resolve`]).
-    pub store: &'a Path,
-    /// What the current store was when it was read; `None`: there was none.
-    pub expected: Option<Identity>,
-    /// Called before each step; an error stops there.
-    pub on_step: &'a dyn Fn(Step) -> Result<()>,
-}
-
-/// Moves what was staged into place; returns the name of the saved old generation, if there was one.
-pub fn commit(_staged: Staging, _how: &Commit<'_>) -> Result<Option<PathBuf>> {
-    Err(Error::unsupported("not yet"))
-}
-
-/// The final path behind symbolic links, so that a rename replaces the file and not the link.
+/// The final path behind symbolic links, so that a rename replaces the file and not the link. What the last
+/// link names need not exist.
 pub fn resolve(store: &Path) -> Result<PathBuf> {
-    Ok(store.to_owned())
-}
-
-/// The mode a new generation gets: the current store's, 0600 when there is none.
-pub fn mode_of(_store: &Path) -> Result<u32> {
-    Ok(0o600)
-}
-
-/// One old generation.
-#[derive(Clone, Debug)]
-pub struct Generation {
-    /// N of `NAME.old-N`; higher is newer.
-    pub number: u64,
-    /// Its path.
-    pub path: PathBuf,
-    /// When it was made a generation (its change time), in milliseconds since 1970.
-    pub saved_ms: i64,
-}
-
-/// The old generations of a store, newest first.
-pub fn generations(_store: &Path) -> Result<Vec<Generation>> {
-    Ok(Vec::new())
-}
-
-/// Deletes old generations beyond `keep` that are older than `min_age_ms`; returns what was deleted.
-/// With `dry_run` only says what would be.
-pub fn prune(
-    _store: &Path,
-    _keep: usize,
-    _min_age_ms: i64,
-    _now_ms: i64,
-    _dry_run: bool,
-) -> Result<Vec<PathBuf>> {
-    Ok(Vec::new())
-}
-
-/// Puts the newest old generation back in place by one rename; the current one becomes a generation
-/// that a second rollback does not return to. Returns the generation that is current now.
-pub fn rollback(_store: &Path, _on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
-    Err(Error::unsupported("not yet"))
-}
-
-/// The newest generation back in place after a failed `--exec`, as if the commit had not been.
-pub fn undo(_store: &Path, _saved: Option<&Path>) -> Result<()> {
-    Err(Error::unsupported("not yet"))
-}
-
-/// Stub.
-pub struct Record {
-    /// Stub.
-    pub inputs_sha256: String,
-    /// Stub.
-    pub store_sha256: String,
-}
-impl Record {
-    /// Stub.
-    pub fn read(_: &Path) -> Option<Record> {
-        None
+    let mut path = store.to_owned();
+    for _ in 0..=MAX_LINKS {
+        match std::fs::read_link(&path) {
+            // An absolute target replaces the folder.
+            Ok(target) => path = folder_of(&path).join(target),
+            // Not a link, or nothing there.
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
+                return Ok(path);
+            }
+            Err(e) => return Err(failed(Kind::Read, "can't be resolved", &path, e)),
+        }
     }
-    /// Stub.
-    pub fn made(inputs_sha256: String, store_sha256: String, _: i64) -> Record {
-        Record { inputs_sha256, store_sha256 }
+    Err(Error::new(Kind::Read, "too many symbolic links").in_file(store))
+}
+
+/// The mode a new generation gets: the current store's, 0600 when there is none. What is no file is refused.
+pub fn mode_of(store: &Path) -> Result<u32> {
+    match std::fs::symlink_metadata(store) {
+        Ok(meta) if meta.is_file() => Ok(meta.permissions().mode() & 0o7777),
+        Ok(_) => Err(not_a_file(store)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0o600),
+        Err(e) => Err(failed(Kind::Read, "can't be examined", store, e)),
     }
-    /// Stub.
-    pub fn write(&self, _: &Path) -> Result<()> {
-        Ok(())
-    }
+}
+
+/// `NAME` with `tail` after it.
+fn beside(store: &Path, tail: &str) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(tail);
+    PathBuf::from(name)
+}
+
+fn not_a_file(path: &Path) -> Error {
+    Error::refused("not a regular file, so nothing can take its place").in_file(path)
+}
+
+fn failed(kind: Kind, what: &str, path: &Path, e: impl Into<io::Error>) -> Error {
+    let e = e.into();
+    Error::io(kind, format!("{what}: {}", reason(&e)), e).in_file(path)
 }
