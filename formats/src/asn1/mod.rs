@@ -7,7 +7,10 @@
 pub mod armour;
 mod certificate;
 pub mod oid;
+pub mod pkcs7;
+pub mod pkcs8;
 mod reader;
+pub mod shape;
 mod writer;
 
 pub use certificate::{CertFields, cert_fields};

@@ -31,7 +31,12 @@ pub(super) fn take_over(
 }
 
 /// Gives `to` its final mode.
-pub(super) fn set_mode(to: &File, mode: u32, path: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
+pub(super) fn set_mode(
+    to: &File,
+    mode: u32,
+    path: &Path,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<()> {
     let now = to.metadata().map_err(|e| failed(Kind::Write, "can't be examined", path, e))?;
     if now.permissions().mode() & 0o7777 == mode {
         return Ok(());
@@ -81,8 +86,9 @@ fn take_xattrs(from: &File, to: &File, path: &Path, on_step: &dyn Fn(Step) -> Re
         set(to, name, value, path)?;
     }
     if foreign_acl {
-        fremovexattr(to, ACL)
-            .map_err(|e| failed(Kind::Write, "the new file's access control list can't be removed", path, e))?;
+        fremovexattr(to, ACL).map_err(|e| {
+            failed(Kind::Write, "the new file's access control list can't be removed", path, e)
+        })?;
     }
     Ok(())
 }

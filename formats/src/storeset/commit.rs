@@ -2,7 +2,7 @@
 //! the way leaves or puts back what was there.
 
 use super::current::{Current, changed};
-use super::generations::{companions, highest, number_of, saved_path};
+use super::generations::{highest, saved_path};
 use super::{attributes, failed};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging, folder_of, link_beside, reason, temporary_beside};
@@ -74,12 +74,35 @@ impl<'a> Commit<'a> {
     }
 }
 
-/// Moves what was staged into place; returns the name of the saved old generation, if there was a store.
+/// What a commit did, so that it can be taken back.
+#[derive(Debug)]
+#[must_use]
+pub struct Committed {
+    /// The saved old generation, where there was a store before.
+    pub old: Option<PathBuf>,
+    store: PathBuf,
+    members: Vec<Member>,
+}
+
+impl Committed {
+    /// Puts everything back as if the commit had not been; a store that it created is deleted. For what fails
+    /// after a commit (`--exec`, or the commit of another store); the caller still holds the lock.
+    pub fn undo(mut self) -> Result<()> {
+        let mut back = Ok(());
+        for member in self.members.iter_mut().rev() {
+            let one = member.back().map_err(|e| failed(Kind::Write, "can't be put back", &member.place, e));
+            back = back.and(one);
+        }
+        back.and(sync_folder(&open_folder(&self.store)?, &self.store))
+    }
+}
+
+/// Moves what was staged into place: companions first, the store itself last, each by one rename.
 ///
 /// The caller holds the store's [`super::Lock`], unless the store is new. Errors: `Kind::Busy` when somebody
 /// else holds the store or changed it, `Kind::Refused` when the new one would belong to somebody else,
 /// `Kind::Write` when the system refuses. After any error the store is what it was.
-pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Option<PathBuf>> {
+pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     let (mode, on_step) = (staged.mode(), how.on_step);
     let mut files = staged.into_files()?;
     // The companions, then the store: its rename is the commit.
@@ -107,30 +130,8 @@ pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Option<PathBuf>> {
     Swap { store: how.store, members, on_step }.run()
 }
 
-/// Puts back what a commit that returned `saved` replaced, as if it had not been; with `None` the store that
-/// it created is deleted. For what fails after a commit (`--exec`, or the commit of another store); the
-/// caller still holds the lock.
-pub fn undo(store: &Path, saved: Option<&Path>) -> Result<()> {
-    let cannot = |e| failed(Kind::Write, "the old store can't be put back", store, e);
-    match saved {
-        Some(saved) => {
-            let number = number_of(store, saved)?;
-            std::fs::rename(saved, store).map_err(cannot)?;
-            for (path, suffix) in number.map_or_else(|| Ok(Vec::new()), |n| companions(store, n))? {
-                std::fs::rename(path, store.with_extension(suffix)).map_err(cannot)?;
-            }
-        }
-        None => match std::fs::remove_file(store) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(Kind::Write, "the new store can't be deleted", store, e));
-            }
-            _ => {}
-        },
-    }
-    sync_folder(&open_folder(store)?, store)
-}
-
-/// One file on its way into its place.
+/// One file on its way into its place, or there.
+#[derive(Debug)]
 pub(super) struct Member {
     place: PathBuf,
     suffix: Option<String>,
@@ -143,6 +144,7 @@ pub(super) struct Member {
 }
 
 /// A second name of the current file.
+#[derive(Debug)]
 struct Saved {
     path: PathBuf,
     /// Made by this commit, not found.
@@ -275,12 +277,17 @@ pub(super) struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Moves all or none; returns the saved old generation.
-    pub fn run(mut self) -> Result<Option<PathBuf>> {
+    /// Moves all or none.
+    pub fn run(mut self) -> Result<Committed> {
         // Opened first: what can't be opened can't be synced after the rename.
         let folder = open_folder(self.store)?;
         match self.forward(&folder) {
-            Ok(()) => Ok(self.members.pop().and_then(|m| m.saved).map(|s| s.path)),
+            Ok(()) => {
+                // Ends the locks on what was current.
+                self.members.iter_mut().for_each(|m| m.current = None);
+                let old = self.members.last().and_then(|m| m.saved.as_ref()).map(|s| s.path.clone());
+                Ok(Committed { old, store: self.store.to_owned(), members: self.members })
+            }
             Err(e) => Err(self.back(e, &folder)),
         }
     }

@@ -4,7 +4,7 @@
 use super::commit::{Member, Swap, copy_beside, is_link_refusal};
 use super::current::Current;
 use super::record::Record;
-use super::{Lock, Step, beside, failed};
+use super::{Step, beside, failed};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, folder_of, link_beside};
 use std::os::unix::fs::MetadataExt;
@@ -43,14 +43,8 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
 
 /// Deletes old generations that have more than `keep` newer ones (the current store is one of them) and
 /// became old at least `min_age_ms` before `now_ms`; returns what was deleted. With `dry_run` only says what
-/// would be. The caller holds the store's [`Lock`].
-pub fn prune(
-    store: &Path,
-    keep: usize,
-    min_age_ms: i64,
-    now_ms: i64,
-    dry_run: bool,
-) -> Result<Vec<PathBuf>> {
+/// would be. The caller holds the store's [`super::Lock`].
+pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
     let mut deleted = Vec::new();
     for old in generations(store)?.into_iter().skip(keep) {
         if now_ms.saturating_sub(old.saved_ms) < min_age_ms {
@@ -69,12 +63,11 @@ pub fn prune(
 
 /// Puts the newest old generation back in place by one rename; the current store becomes a generation that
 /// a second rollback does not return to: that one goes further back. Returns the generation that is current
-/// now. Takes the store's [`Lock`] itself.
+/// now. The caller holds the store's [`super::Lock`].
 ///
 /// Where the current store came from is seen in the files, not in a record: it is the oldest generation that
 /// is the same file or has the same content, and only older ones are candidates.
 pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
-    let _lock = Lock::take(store)?;
     let all = generations(store)?;
     let current = Current::open(store)?;
     let origin = current.as_ref().map(|c| origin(&all, c)).transpose()?.flatten();
@@ -94,7 +87,7 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
     let digest = current.as_ref().map(Current::sha256).transpose()?;
     drop(current);
     let member = Member::new(store, None, temp)?.with_digest(digest);
-    Swap { store, members: vec![member], on_step }.run()?;
+    let _ = Swap { store, members: vec![member], on_step }.run()?;
     note(store, back_to.number);
     Ok(back_to.path.clone())
 }
@@ -116,12 +109,6 @@ pub(super) fn highest(store: &Path) -> Result<u64> {
 pub(super) fn companions(store: &Path, number: u64) -> Result<Vec<(PathBuf, String)>> {
     let all = saved_names(store)?.into_iter().filter(|(n, ..)| *n == number);
     Ok(all.filter_map(|(_, suffix, path)| suffix.map(|s| (path, s))).collect())
-}
-
-/// The number of the generation that is at `saved`.
-pub(super) fn number_of(store: &Path, saved: &Path) -> Result<Option<u64>> {
-    let found = saved_names(store)?.into_iter().find(|(.., path)| path.file_name() == saved.file_name());
-    Ok(found.map(|(n, ..)| n))
 }
 
 /// Everything named `NAME.old-N` or `NAME.old-N.SUFFIX`: number, suffix, path.

@@ -5,7 +5,7 @@
 //! Lock::take          NAME.lock: no other run of this program; leftovers of killed ones go
 //! Staging::beside     .NAME.XXXXXXXX.tmp, 0600, written and read back by a job
 //! commit              attributes → fsync → check → NAME.old-N → rename → fsync of the folder
-//! undo                NAME.old-N back, when what follows a commit fails
+//! Committed::undo     NAME.old-N back, when what follows a commit fails
 //! Record::write       NAME.update.json: what the store was made from (advice only)
 //! prune               old generations that are many and old enough
 //! rollback            a generation back in place, later, by hand
@@ -25,7 +25,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Commit, Step, commit, undo};
+pub use commit::{Commit, Committed, Step, commit};
 pub use generations::{Generation, generations, prune, rollback};
 pub use lock::Lock;
 pub use record::Record;

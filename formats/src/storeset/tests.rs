@@ -64,15 +64,15 @@ impl Place {
         staging
     }
 
-    fn commit_with(&self, content: &[u8], on_step: &dyn Fn(Step) -> Result<()>) -> Result<Option<PathBuf>> {
+    fn commit_with(&self, content: &[u8], on_step: &dyn Fn(Step) -> Result<()>) -> Result<Committed> {
         let how = Commit::new(&self.store, on_step).replacing(self.identity());
         commit(self.stage(content), &how)
     }
 
     fn commit(&self, content: &[u8]) -> PathBuf {
-        let saved = self.commit_with(content, &nothing).unwrap();
+        let done = self.commit_with(content, &nothing).unwrap();
         assert_eq!(fs::read(&self.store).unwrap(), content);
-        saved.unwrap_or_default()
+        done.old.unwrap_or_default()
     }
 
     fn content(&self) -> Vec<u8> {
@@ -110,12 +110,11 @@ fn attributes_of(path: &Path) -> (u32, u32, u32, Vec<u8>) {
 /// The steps of an undisturbed commit over [`Place::new`].
 fn steps_taken() -> Vec<Step> {
     let taken = std::cell::RefCell::new(Vec::new());
-    Place::new()
-        .commit_with(NEW, &|s| {
-            taken.borrow_mut().push(s);
-            Ok(())
-        })
-        .unwrap();
+    let note = |s| {
+        taken.borrow_mut().push(s);
+        Ok(())
+    };
+    let _ = Place::new().commit_with(NEW, &note).unwrap();
     taken.into_inner()
 }
 
@@ -128,7 +127,7 @@ fn a_commit_takes_the_steps_that_are_tested() {
 #[test]
 fn a_new_store_appears_alone_and_private() {
     let place = Place::empty();
-    assert_eq!(place.commit_with(NEW, &nothing).unwrap(), None);
+    assert_eq!(place.commit_with(NEW, &nothing).unwrap().old, None);
     assert_eq!(place.content(), NEW);
     assert_eq!(place.names(), ["client.jks"]);
     assert_eq!(fs::metadata(&place.store).unwrap().mode() & 0o7777, 0o600);
@@ -161,7 +160,7 @@ fn a_mode_that_was_tightened_meanwhile_stays_tight() {
     let staged = place.stage(NEW);
     fs::set_permissions(&place.store, fs::Permissions::from_mode(0o600)).unwrap();
     let how = Commit::new(&place.store, &nothing).replacing(place.identity());
-    commit(staged, &how).unwrap();
+    let _ = commit(staged, &how).unwrap();
     assert_eq!(attributes_of(&place.store).2, 0o600);
 }
 
@@ -255,14 +254,13 @@ fn crashing_run() {
     };
     let _lock = Lock::take(&store).unwrap();
     if std::env::var_os("STORESET_TEST_ROLLBACK").is_some() {
-        drop(_lock);
         rollback(&store, &crash).unwrap();
         return;
     }
     let identity = fs::metadata(&store).ok().map(|m| Identity::of(&m));
     let mut staging = Staging::beside(&store, mode_of(&store).unwrap());
     staging.file().unwrap().put(NEW).unwrap();
-    commit(staging, &Commit::new(&store, &crash).replacing(identity)).unwrap();
+    let _ = commit(staging, &Commit::new(&store, &crash).replacing(identity)).unwrap();
 }
 
 /// Runs [`crashing_run`] in a process of its own, which must die of its own abort.
@@ -308,6 +306,7 @@ fn a_crash_in_a_rollback_leaves_a_whole_store() {
         crash(&place, step, true);
         let expected = if step == Step::SyncFolder { OLD } else { NEW };
         assert_eq!(place.content(), expected, "{step:?}");
+        let _lock = Lock::take(&place.store).unwrap();
         if step != Step::SyncFolder {
             rollback(&place.store, &nothing).unwrap();
             assert_eq!(place.content(), OLD, "{step:?}");
@@ -362,17 +361,14 @@ fn a_link_to_the_store_stays_a_link() {
     let how = |s: &Path| fs::metadata(s).ok().map(|m| Identity::of(&m));
     let mut staging = Staging::beside(&resolved, 0o600);
     staging.file().unwrap().put(NEW).unwrap();
-    commit(staging, &Commit::new(&resolved, &nothing).replacing(how(&resolved))).unwrap();
+    let _ = commit(staging, &Commit::new(&resolved, &nothing).replacing(how(&resolved))).unwrap();
     assert!(fs::symlink_metadata(place.dir.path().join("one.jks")).unwrap().is_symlink());
     assert!(fs::symlink_metadata(inside.join("two.jks")).unwrap().is_symlink());
     assert_eq!(fs::read(place.dir.path().join("one.jks")).unwrap(), NEW);
 
     // A link whose target does not exist yet; a relative one; a ring.
     symlink("new.jks", place.dir.path().join("dangling.jks")).unwrap();
-    assert_eq!(
-        resolve(&place.dir.path().join("dangling.jks")).unwrap(),
-        place.dir.path().join("new.jks")
-    );
+    assert_eq!(resolve(&place.dir.path().join("dangling.jks")).unwrap(), place.dir.path().join("new.jks"));
     assert_eq!(resolve(Path::new("absent.jks")).unwrap(), Path::new("absent.jks"));
     symlink("ring.jks", place.dir.path().join("ring.jks")).unwrap();
     assert_eq!(resolve(&place.dir.path().join("ring.jks")).unwrap_err().kind(), Kind::Read);
@@ -585,7 +581,8 @@ fn a_client_that_is_just_loading_does_not_stop_a_commit() {
 fn the_store_is_held_until_it_is_replaced() {
     // Whether another process can get the lock, seen just before the rename.
     let place = Place::new();
-    let try_lock = "import fcntl,sys\nf=open(sys.argv[1],'r+b')\nfcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB,1,0)";
+    let try_lock =
+        "import fcntl,sys\nf=open(sys.argv[1],'r+b')\nfcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB,1,0)";
     let locked_out = |s: Step| -> Result<()> {
         if matches!(s, Step::Save | Step::Rename) {
             let mut child = Command::new("python3");
@@ -596,7 +593,7 @@ fn the_store_is_held_until_it_is_replaced() {
     };
     let digest = Current::open(&place.store).unwrap().unwrap().sha256().unwrap();
     let how = Commit::new(&place.store, &locked_out).replacing(place.identity()).with_digest(digest);
-    commit(place.stage(NEW), &how).unwrap();
+    let _ = commit(place.stage(NEW), &how).unwrap();
     assert_eq!(place.content(), NEW);
 }
 
@@ -732,30 +729,33 @@ fn a_rollback_that_fails_leaves_the_store() {
 }
 
 #[test]
-fn a_rollback_waits_for_no_other_run() {
+fn a_rollback_respects_a_lock_on_the_store_itself() {
     let place = Place::new();
     place.commit(NEW);
-    let _lock = Lock::take(&place.store).unwrap();
+    let holder = Holder::new(&place.store, "LOCK_EX");
     assert_eq!(rollback(&place.store, &nothing).unwrap_err().kind(), Kind::Busy);
     assert_eq!(place.content(), NEW);
+    holder.release();
+    rollback(&place.store, &nothing).unwrap();
 }
 
 #[test]
 fn undo_is_as_if_the_commit_had_not_been() {
     let place = Place::new();
     let before = place.identity();
-    let saved = place.commit(NEW);
-    undo(&place.store, Some(&saved)).unwrap();
+    place.commit_with(NEW, &nothing).unwrap().undo().unwrap();
     assert_eq!((place.content().as_slice(), place.identity()), (OLD, before));
     assert_eq!(place.names(), ["client.jks"]);
 
-    let place = Place::empty();
-    assert_eq!(place.commit_with(NEW, &nothing).unwrap(), None);
-    undo(&place.store, None).unwrap();
-    assert!(place.names().is_empty());
-    undo(&place.store, None).unwrap();
-    let e = undo(&place.store, Some(&saved)).unwrap_err();
+    let done = place.commit_with(NEW, &nothing).unwrap();
+    fs::remove_file(place.dir.path().join("client.jks.old-1")).unwrap();
+    let e = done.undo().unwrap_err();
     assert_eq!(e.kind(), Kind::Write);
+    assert_eq!(place.content(), NEW);
+
+    let place = Place::empty();
+    place.commit_with(NEW, &nothing).unwrap().undo().unwrap();
+    assert!(place.names().is_empty());
 }
 
 #[test]
@@ -770,7 +770,8 @@ fn companions_go_with_their_store() {
         staging.companion("rdb").unwrap().put(b"requests").unwrap();
         staging
     };
-    let state = || (place.content(), fs::read(&sth).unwrap(), fs::metadata(&rdb).unwrap().ino(), place.names());
+    let state =
+        || (place.content(), fs::read(&sth).unwrap(), fs::metadata(&rdb).unwrap().ino(), place.names());
     let before = state();
     // Any failure, also between the two renames, leaves the old set.
     let steps = Cell::new(0);
@@ -778,7 +779,7 @@ fn companions_go_with_their_store() {
         steps.set(steps.get() + 1);
         Ok(())
     };
-    let saved = commit(stage(), &Commit::new(&place.store, &count).replacing(place.identity())).unwrap();
+    let done = commit(stage(), &Commit::new(&place.store, &count).replacing(place.identity())).unwrap();
     assert_eq!(place.content(), NEW);
     assert_eq!(fs::read(&sth).unwrap(), b"new stash");
     assert_eq!(fs::metadata(&rdb).unwrap().ino(), before.2, "what is the same stays");
@@ -787,7 +788,7 @@ fn companions_go_with_their_store() {
         ["client.jks", "client.jks.old-1", "client.jks.old-1.sth", "client.rdb", "client.sth"]
     );
     assert_eq!(rollback(&place.store, &nothing).unwrap_err().kind(), Kind::Unsupported);
-    undo(&place.store, saved.as_deref()).unwrap();
+    done.undo().unwrap();
     assert_eq!(state(), before);
     for fail_at in 0..steps.get() {
         let left = Cell::new(fail_at);
