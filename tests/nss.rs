@@ -508,7 +508,7 @@ fn a_database_is_changed_in_place() {
         }
         store.entries.push(entry);
     }
-    let losses = in_place.apply(&db.db(), &store, &ctx).unwrap();
+    let losses = in_place.apply(&db.db(), &store, false, &ctx).unwrap();
     assert!(losses.iter().all(|l| l.kind == formats::model::LossKind::Note), "{losses:?}");
     let seen = db.seen();
     assert_eq!(db.listed(), seen);
@@ -534,7 +534,7 @@ fn a_database_is_changed_in_place() {
 fn nothing_to_do_writes_nothing(db: &Written, in_place: &dyn formats::InPlace) {
     let bytes = || ["cert9.db", "key4.db"].map(|f| std::fs::read(db.db().join(f)).unwrap());
     let before = bytes();
-    in_place.apply(&db.db(), &opened(db), &World::new().ctx(&db.secrets)).unwrap();
+    in_place.apply(&db.db(), &opened(db), false, &World::new().ctx(&db.secrets)).unwrap();
     assert!(before == bytes(), "a change where there is none");
 }
 
@@ -552,20 +552,20 @@ fn held_by_another(db: &Written, in_place: &dyn formats::InPlace, store: &Store)
     wanted.entries.retain(|e| e.label_text() != "renamed");
     let other = rusqlite::Connection::open(db.db().join("cert9.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let refused = in_place.apply(&db.db(), &wanted, &World::new().ctx(&db.secrets)).unwrap_err();
+    let refused = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap_err();
     assert_eq!(refused.kind(), Kind::Busy, "{refused}");
     assert!(db.seen().iter().any(|(l, _)| l == "renamed"), "readers are not disturbed");
     other.execute_batch("ROLLBACK").unwrap();
-    let wrong = in_place.apply(&db.db(), &wanted, &World::new().ctx(&Passwords::one("wrong")));
+    let wrong = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&Passwords::one("wrong")));
     assert_eq!(wrong.unwrap_err().kind(), Kind::Password);
-    let unknown = in_place.apply(&db.db(), &wanted, &World::new().ctx(nobody()));
+    let unknown = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(nobody()));
     assert_eq!(unknown.unwrap_err().kind(), Kind::Password);
 }
 
 fn keys_go_when_they_are_to(db: &Written, in_place: &dyn formats::InPlace) {
     let mut wanted = opened(db);
     wanted.entries.retain(|e| e.label_text() != "EC P-384");
-    in_place.apply(&db.db(), &wanted, &World::new().ctx(&db.secrets)).unwrap();
+    in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap();
     let keys = db.certutil(&["-K"]);
     assert!(!keys.contains("EC P-384") && keys.contains("EC P-256"), "{keys}");
     assert!(!db.seen().iter().any(|(l, _)| l == "EC P-384"));

@@ -4,7 +4,7 @@ use super::Program;
 use super::convert::say_losses;
 use super::options::{FormatOptions, LossOptions};
 use crate::error::{Failure, Result};
-use crate::place::StoreArg;
+use crate::place::{StoreArg, shown};
 use crate::secrets::StorePasswords;
 use crate::ui::{DIM, GREEN, RED};
 use formats::error::Printable;
@@ -193,8 +193,11 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
         (true, true, true) => "would be created",
         (true, false, true) => "would be replaced",
     };
-    let saved = store.old.as_ref().map_or_else(String::new, |o| format!(" (old: {})", o.display()));
+    let saved = store.old.as_ref().map_or_else(String::new, |o| format!(" (old: {})", shown(o)));
     writeln!(out, "{}: {}: {verb}{saved}", Printable(&path), store.format)?;
+    if !store.changed {
+        return Ok(());
+    }
     for (mark, style, list) in [("+", GREEN, &store.added), ("-", RED, &store.removed)] {
         for named in list {
             writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", described(named))))?;
@@ -232,13 +235,13 @@ fn as_json(store: &StoreReport) -> serde_json::Value {
         "removed": named(&store.removed),
         "keys": named(&store.keys),
         "losses": losses,
-        "pruned": store.pruned.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
+        "pruned": store.pruned.iter().map(|p| shown(p)).collect::<Vec<_>>(),
     });
     if let (Some(kept), Some(map)) = (store.kept, object.as_object_mut()) {
         map.insert("kept".to_owned(), kept.into());
     }
     if let (Some(old), Some(map)) = (&store.old, object.as_object_mut()) {
-        map.insert("old".to_owned(), old.to_string_lossy().into());
+        map.insert("old".to_owned(), shown(old).into());
     }
     object
 }

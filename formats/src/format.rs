@@ -61,9 +61,10 @@ pub trait Format: Sync {
         None
     }
 
-    /// Whether a store is a folder, so that it can't go to standard output.
-    fn is_folder(&self) -> bool {
-        false
+    /// The files of a store that is a folder; none for stores that are files. A folder can't go to standard
+    /// output.
+    fn folder_files(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Whether these bytes are of this format. Content decides, never the name.
@@ -92,8 +93,8 @@ pub trait Format: Sync {
 pub trait InPlace {
     /// Makes the store at `store` hold `wanted`, prepared as for [`Format::write`], in one transaction: what
     /// it holds besides and this program doesn't understand stays. It reads back before it commits. After an
-    /// error the store is as it was.
-    fn apply(&self, store: &Path, wanted: &Store, ctx: &Ctx<'_>) -> Result<Vec<Loss>>;
+    /// error, and with `dry_run`, the store is as it was. Returns what the store can't say.
+    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>>;
 }
 
 /// How sure a format is that bytes are its own.

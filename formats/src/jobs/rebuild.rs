@@ -150,13 +150,18 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
             None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
             Some(Staged::Same) => place.record(digest)?,
+            Some(Staged::InPlace(wanted, before)) => {
+                match change(place, &wanted, job.on_step) {
+                    Ok(()) => done.push(Done::Changed(place, before)),
+                    Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
+                }
+            }
             Some(Staged::Ready(staging)) => {
-                let how =
-                    storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
+                let how = storeset::Commit::new(&place.path, job.on_step).replacing(place.identity);
                 match storeset::commit(staging, &how) {
                     Ok(committed) => {
                         report.old.clone_from(&committed.old);
-                        done.push(committed);
+                        done.push(Done::Swapped(committed));
                     }
                     Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
                 }
@@ -176,9 +181,34 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// Something that can be taken back.
+enum Done<'a> {
+    Swapped(storeset::Committed),
+    /// A store that was changed where it is, and what it held before.
+    Changed(&'a Located<'a>, Box<Store>),
+}
+
+impl Done<'_> {
+    fn undo(self) -> Result<()> {
+        match self {
+            Done::Swapped(committed) => committed.undo(),
+            Done::Changed(place, before) => change(place, &before, &|_| Ok(())),
+        }
+    }
+}
+
+/// Changes a store where it is.
+fn change(place: &Located<'_>, wanted: &Store, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
+    on_step(Step::Rename)?;
+    match place.format.in_place() {
+        Some(in_place) => in_place.apply(&place.path, wanted, false, &place.target.ctx).map(drop),
+        None => Err(Error::unsupported("a store of this format can't be changed in place")),
+    }
+}
+
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
 /// said with it.
-fn take_back(done: Vec<storeset::Committed>, cause: Error) -> Error {
+fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
     let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
     failed.fold(cause, |cause, e| {
         Error::new(Kind::Write, format!("{}; and {e}", cause.message())).caused_by(cause)
@@ -205,6 +235,8 @@ enum Staged {
     Same,
     /// Written and read back.
     Ready(Staging),
+    /// To be changed where it is, from what it holds now: the second.
+    InPlace(Box<Store>, Box<Store>),
     /// A loss that nobody allowed.
     Refused,
 }
@@ -245,14 +277,29 @@ impl<'a> Located<'a> {
         let (Some(current), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
             return Ok(false);
         };
-        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == sha256_hex(current.bytes()?))
+        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == self.store_digest(current)?)
     }
 
     /// Notes what this store was made from, for [`Located::is_current`].
     fn record(&self, digest: &[u8; 32]) -> Result<()> {
         let store = Source::open(&self.path)?;
-        storeset::Record::made(hex(digest), sha256_hex(store.bytes()?), self.target.ctx.session.now_ms)
+        storeset::Record::made(hex(digest), self.store_digest(&store)?, self.target.ctx.session.now_ms)
             .write(&self.path)
+    }
+
+    fn store_digest(&self, store: &Source) -> Result<String> {
+        if !store.is_directory() {
+            return Ok(sha256_hex(store.bytes()?));
+        }
+        let mut hash = Sha256::new();
+        for name in self.format.folder_files() {
+            add(&mut hash, name.as_bytes());
+            match Source::open(&store.path().join(name)) {
+                Ok(file) => add(&mut hash, file.bytes()?),
+                Err(_) => add(&mut hash, b""),
+            }
+        }
+        Ok(hex(&hash.finalize()))
     }
 
     fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {
@@ -271,6 +318,15 @@ impl<'a> Located<'a> {
             // Nothing is lost by leaving a store as it is.
             report.losses.clear();
             return Ok(Staged::Same);
+        }
+        if let (Some(current_source), Some(in_place)) = (&self.current, self.format.in_place()) {
+            if current_source.is_directory() {
+                let named = |e: Error| e.in_format(self.format.name());
+                report.losses.extend(in_place.apply(&self.path, &store, true, ctx).map_err(named)?);
+                report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+                let ready = Staged::InPlace(Box::new(store), Box::new(current));
+                return Ok(if report.changed { ready } else { Staged::Refused });
+            }
         }
         let mut staging = if job.dry_run {
             Staging::memory()

@@ -40,19 +40,18 @@ const ATTACHED: &str = "cert";
 ///
 /// Errors: `Kind::Password` without the right password (nothing can be signed then); `Kind::Busy` when
 /// another program holds or changes the database. After any error it is as it was.
-pub fn apply(folder: &Path, store: &Store, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+pub fn apply(folder: &Path, store: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
     let live = Live::open(folder)?;
     let before = decode::decode(folder, ctx)?;
     let index = Index::read(folder)?;
     let mut plan = Plan::new(store, ctx)?;
     let changes = Changes::between(&before, &index, &plan, ctx)?;
-    if changes.is_empty() {
-        return Ok(plan.losses);
+    if !changes.is_empty() && !dry_run {
+        live.change(&changes, |public, private| {
+            let after = decode_open(public, Some(Ok(private)), ctx)?;
+            check(&before, &after, &plan)
+        })?;
     }
-    live.change(&changes, |public, private| {
-        let after = decode_open(public, Some(Ok(private)), ctx)?;
-        check(&before, &after, &plan)
-    })?;
     plan.losses.extend(changes.notes);
     Ok(plan.losses)
 }

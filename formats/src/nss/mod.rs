@@ -95,8 +95,8 @@ impl Format for Nss {
         Some(self)
     }
 
-    fn is_folder(&self) -> bool {
-        true
+    fn folder_files(&self) -> &'static [&'static str] {
+        &[layout::CERT_DB, layout::KEY_DB, layout::MODULES]
     }
 
     fn aliases(&self) -> &'static [&'static str] {
@@ -127,8 +127,8 @@ impl Format for Nss {
 }
 
 impl InPlace for Nss {
-    fn apply(&self, store: &Path, wanted: &Store, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
-        edit::apply(store, wanted, ctx)
+    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+        edit::apply(store, wanted, dry_run, ctx)
     }
 }
 

@@ -9,3 +9,4 @@ mod staging;
 pub(crate) use source::reason;
 pub use source::{Identity, Probe, Source};
 pub use staging::{StagedFile, Staging};
+pub(crate) use staging::{folder_of, is_temporary, link_beside, temporary_beside};

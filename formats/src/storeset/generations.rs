@@ -1,12 +1,16 @@
-//! Old generations: listing, pruning, going back.
+//! The old generations of a store: `NAME.old-N`, where a higher N is newer. A companion that changed with
+//! the store is saved as `NAME.old-N.SUFFIX`.
 
-use super::commit::{rename_new, save};
-use super::{Step, failed, folder, sync_folder, with_suffix};
+use super::commit::{Member, Swap, copy_beside, is_link_refusal};
+use super::current::Current;
+use super::record::Record;
+use super::{Step, beside, failed};
 use crate::error::{Error, Kind, Result};
-use crate::place::Source;
-use std::fs::Metadata;
+use crate::place::{Identity, folder_of, link_beside};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempPath;
 
 /// One old generation.
 #[derive(Clone, Debug)]
@@ -15,120 +19,174 @@ pub struct Generation {
     pub number: u64,
     /// Its path.
     pub path: PathBuf,
-    /// When it became one, in milliseconds since 1970: the time its inode last changed, which giving it its
-    /// second name does.
+    /// When it became an old generation, in milliseconds since 1970: its change time, which the system sets
+    /// when the rename takes its former name away. A later change of its mode makes it seem younger, never
+    /// older.
     pub saved_ms: i64,
 }
 
-/// The old generations of a store, newest first.
+/// The old generations of a store, newest first. Links and folders with such a name are none.
 pub fn generations(store: &Path) -> Result<Vec<Generation>> {
-    let Some(name) = store.file_name() else { return Ok(Vec::new()) };
-    let mut prefix = name.as_encoded_bytes().to_vec();
-    prefix.extend_from_slice(b".old-");
-    let list = match std::fs::read_dir(folder(store)) {
-        Ok(list) => list,
-        Err(e) => {
-            let what = format!("the folder can't be listed: {}", crate::place::reason(&e));
-            return Err(Error::io(Kind::Read, what, e).in_file(store));
-        }
-    };
-    let mut found = Vec::new();
-    for item in list.flatten() {
-        let item_name = item.file_name();
-        let digits = item_name.as_encoded_bytes().strip_prefix(prefix.as_slice());
-        let number = digits
-            .filter(|d| d.iter().all(u8::is_ascii_digit))
-            .and_then(|d| std::str::from_utf8(d).ok()?.parse().ok());
-        let (Some(number), Ok(meta)) = (number, item.metadata()) else { continue };
-        if meta.is_file() {
+    let mut out = Vec::new();
+    for (number, suffix, path) in saved_names(store)? {
+        let meta = path.symlink_metadata();
+        if let (None, Ok(meta)) = (suffix, meta)
+            && meta.is_file()
+        {
             let saved_ms = meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000);
-            found.push(Generation { number, path: item.path(), saved_ms });
+            out.push(Generation { number, path, saved_ms });
         }
     }
-    found.sort_by_key(|g| std::cmp::Reverse(g.number));
-    Ok(found)
+    out.sort_by_key(|g| std::cmp::Reverse(g.number));
+    Ok(out)
 }
 
-/// Deletes old generations: those that have more than `keep - 1` newer ones *and* were saved more than
-/// `min_age_ms` before `now_ms`. Returns them; with `dry_run` they stay.
+/// Deletes old generations that have more than `keep` newer ones (the current store is one of them) and
+/// became old at least `min_age_ms` before `now_ms`; returns what was deleted. With `dry_run` only says what
+/// would be. The caller holds the store's [`super::Lock`].
 pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
-    let old = generations(store)?.into_iter().skip(keep);
-    let mut gone = Vec::new();
-    for generation in old.filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms) {
-        if !dry_run {
-            std::fs::remove_file(&generation.path)
-                .map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
+    let mut deleted = Vec::new();
+    for old in generations(store)?.into_iter().skip(keep) {
+        if now_ms.saturating_sub(old.saved_ms) < min_age_ms {
+            continue;
         }
-        gone.push(generation.path);
+        if !dry_run {
+            for (path, _) in companions(store, old.number)? {
+                delete(&path)?;
+            }
+            delete(&old.path)?;
+        }
+        deleted.push(old.path);
     }
-    Ok(gone)
+    Ok(deleted)
 }
 
-/// Puts an old generation back in place by one rename and returns it. The current store is saved as a
-/// generation first, unless it is one already.
+/// Puts the newest old generation back in place by one rename; the current store becomes a generation that
+/// a second rollback does not return to: that one goes further back. Returns the generation that is current
+/// now. The caller holds the store's [`super::Lock`].
 ///
-/// Going back twice goes further back, never forward again: a current store that is itself a generation
-/// (the same file, or the same bytes) counts as that generation, and the one before it is taken.
+/// Where the current store came from is seen in the files, not in a record: it is the oldest generation that
+/// is the same file or has the same content, and only older ones are candidates.
 pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
     let all = generations(store)?;
-    let now = current(store, &all)?;
-    let before = |g: &&Generation| now.is_none_or(|n| g.number < n);
-    let target = all
-        .iter()
-        .find(before)
-        .ok_or_else(|| Error::refused("there is no older generation to go back to").in_file(store))?;
-    if now.is_none() && store.symlink_metadata().is_ok() {
-        on_step(Step::Save)?;
-        save(store, all.first().map_or(1, |g| g.number + 1))?;
+    let current = Current::open(store)?;
+    let origin = current.as_ref().map(|c| origin(&all, c)).transpose()?.flatten();
+    let older = |g: &&Generation| origin.is_none_or(|o| g.number < o);
+    let back_to = all.iter().find(older).ok_or_else(|| {
+        let message = if all.is_empty() { "has no old generation" } else { "has no older generation" };
+        Error::refused(message).hint("keyferry status shows the generations").in_file(store)
+    })?;
+    if saved_names(store)?.iter().any(|(n, suffix, _)| *n >= back_to.number && suffix.is_some()) {
+        return Err(Error::unsupported("its companion files have changed since").in_file(store).hint(
+            "put the set back by hand: each file of the generation is NAME.old-N or NAME.old-N.SUFFIX",
+        ));
     }
-    let temp = tempfile::Builder::new()
-        .prefix(&temp_prefix(store))
-        .suffix(".tmp")
-        .make_in(folder(store), |path| super::commit::link_or_copy(&target.path, path))
-        .map_err(|e| failed("can't be put back", e).in_file(store))?
-        .into_temp_path();
-    on_step(Step::Rename)?;
-    let same =
-        store.symlink_metadata().ok().zip(temp.metadata().ok()).is_some_and(|(a, b)| same_file(&a, &b));
-    if !same {
-        std::fs::rename(&temp, store).map_err(|e| rename_new(e).in_file(store))?;
-        // The name is gone; nothing is left for its drop to remove.
-        let _ = temp.keep();
-    }
-    on_step(Step::SyncFolder)?;
-    sync_folder(store)?;
-    Ok(target.path.clone())
+    on_step(Step::Link)?;
+    let temp = name_again(back_to, store, on_step)?;
+    // Closed before the swap opens and locks the same file.
+    let digest = current.as_ref().map(Current::sha256).transpose()?;
+    drop(current);
+    let member = Member::new(store, None, temp)?.with_digest(digest);
+    let _ = Swap { store, members: vec![member], on_step }.run()?;
+    note(store, back_to.number);
+    Ok(back_to.path.clone())
 }
 
-fn temp_prefix(store: &Path) -> std::ffi::OsString {
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(store.file_name().unwrap_or_default());
-    prefix.push(".");
-    prefix
+/// The name of generation `number` of the store or of its companion.
+pub(super) fn saved_path(store: &Path, number: u64, suffix: Option<&str>) -> PathBuf {
+    match suffix {
+        None => beside(store, &format!(".old-{number}")),
+        Some(suffix) => beside(store, &format!(".old-{number}.{suffix}")),
+    }
 }
 
-/// Which generation the current store is, if it is one.
-fn current(store: &Path, all: &[Generation]) -> Result<Option<u64>> {
-    let Ok(own) = store.metadata() else { return Ok(None) };
-    let by_inode = all.iter().find(|g| g.path.metadata().is_ok_and(|m| same_file(&own, &m)));
-    if let Some(g) = by_inode {
-        return Ok(Some(g.number));
+/// The highest number that is taken, by whatever; 0 when none is.
+pub(super) fn highest(store: &Path) -> Result<u64> {
+    Ok(saved_names(store)?.iter().map(|(n, ..)| *n).max().unwrap_or(0))
+}
+
+/// The companions that were saved with generation `number`, with their suffixes.
+pub(super) fn companions(store: &Path, number: u64) -> Result<Vec<(PathBuf, String)>> {
+    let all = saved_names(store)?.into_iter().filter(|(n, ..)| *n == number);
+    Ok(all.filter_map(|(_, suffix, path)| suffix.map(|s| (path, s))).collect())
+}
+
+/// Everything named `NAME.old-N` or `NAME.old-N.SUFFIX`: number, suffix, path.
+fn saved_names(store: &Path) -> Result<Vec<(u64, Option<String>, PathBuf)>> {
+    let folder = folder_of(store);
+    let cannot = |e| failed(Kind::Read, "the folder can't be listed", folder, e);
+    let prefix = beside(Path::new(store.file_name().unwrap_or_default()), ".old-");
+    let mut out = Vec::new();
+    for item in std::fs::read_dir(folder).map_err(cannot)? {
+        let name = item.map_err(cannot)?.file_name();
+        let tail = name.as_encoded_bytes().strip_prefix(prefix.as_os_str().as_encoded_bytes());
+        if let Some((number, suffix)) = tail.and_then(|t| std::str::from_utf8(t).ok()).and_then(parse_tail) {
+            out.push((number, suffix, folder.join(name)));
+        }
     }
-    // Where hard links are refused a generation is a copy.
-    let source = Source::open(store)?;
-    for g in all.iter().filter(|g| g.path.metadata().is_ok_and(|m| m.len() == own.len())) {
-        if source.bytes()?[..] == Source::open(&g.path)?.bytes()?[..] {
-            return Ok(Some(g.number));
+    Ok(out)
+}
+
+/// `N` or `N.SUFFIX`, where N is written as this program writes it.
+fn parse_tail(tail: &str) -> Option<(u64, Option<String>)> {
+    let (digits, suffix) = tail.split_once('.').map_or((tail, None), |(d, s)| (d, Some(s.to_owned())));
+    let number: u64 = digits.parse().ok()?;
+    // One that leaves no room for the next was not given by us.
+    let ours = number.to_string() == digits && number < u64::MAX / 2;
+    (ours && suffix.as_deref() != Some("")).then_some((number, suffix))
+}
+
+/// The oldest generation that is what the current store is.
+fn origin(all: &[Generation], current: &Current) -> Result<Option<u64>> {
+    let mut digest = None;
+    for old in all.iter().rev() {
+        let Ok(meta) = old.path.symlink_metadata() else {
+            continue;
+        };
+        let id = Identity::of(&meta);
+        if (id.device, id.inode) == (current.identity.device, current.identity.inode) {
+            return Ok(Some(old.number));
+        }
+        if id.size != current.identity.size {
+            continue;
+        }
+        let own = match digest {
+            Some(d) => d,
+            None => *digest.insert(current.sha256()?),
+        };
+        if Current::open(&old.path)?.map(|c| c.sha256()).transpose()? == Some(own) {
+            return Ok(Some(old.number));
         }
     }
     Ok(None)
 }
 
-fn same_file(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
+/// A temporary second name for an old generation; a copy where the file system has no hard links.
+fn name_again(old: &Generation, store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<TempPath> {
+    match link_beside(&old.path, store) {
+        Ok(temp) => Ok(temp),
+        Err(e) if is_link_refusal(&e) => {
+            let gone = || Error::new(Kind::Busy, "deleted by somebody else").in_file(&old.path);
+            copy_beside(&Current::open(&old.path)?.ok_or_else(gone)?, store, on_step)
+        }
+        Err(e) => Err(failed(Kind::Write, "can't be linked", &old.path, e)),
+    }
 }
 
-/// `NAME.old-N`.
-pub(super) fn old_name(store: &Path, number: u64) -> PathBuf {
-    with_suffix(store, &format!(".old-{number}"))
+/// Records a rollback. The store is in place whether that succeeds or not.
+fn note(store: &Path, number: u64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    if let Ok(Some(Ok(digest))) = Current::open(store).map(|c| c.map(|c| c.sha256())) {
+        let _ = Record::rolled_back(number, crate::jobs::list::hex(&digest), now_ms).write(store);
+    }
+}
+
+fn delete(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed(Kind::Write, "can't be deleted", path, e))
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,77 +1,112 @@
-//! `NAME.lock`: keeps two runs of this program off one store.
+//! The lock that keeps two runs of this program from working on one store, and what a killed run left.
 
-use super::{failed, folder, with_suffix};
+use super::{beside, failed};
 use crate::error::{Error, Kind, Result};
+use crate::place::{folder_of, is_temporary};
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use std::fs::File;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// A run that takes longer than this is not about to end.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long another run may take to finish.
+const PATIENCE: Duration = Duration::from_millis(1500);
+const PAUSE: Duration = Duration::from_millis(25);
 
-/// Holds the lock of one store until it is dropped. The file stays: unlinking it would let two runs hold
-/// locks on two files of one name.
+/// Holds `NAME.lock`, so that two runs of this program don't work on one store. Released on drop, and by the
+/// system when the process ends in any way. The file stays: were it deleted, two runs could each hold a lock
+/// on a different one.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock, waiting a moment for another run; `Kind::Busy` if that doesn't end. Then removes what
-    /// a killed run has left: `.NAME.*.tmp` files from before.
+    /// Takes it or, after a short wait, fails with `Kind::Busy`. `store` is a path that
+    /// [`super::resolve`] gave. Temporary files that killed runs left for this store are deleted.
     pub fn take(store: &Path) -> Result<Lock> {
-        let path = with_suffix(store, ".lock");
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&path)
-            .map_err(|e| failed("can't be locked", e).in_file(&path))?;
-        let start = Instant::now();
+        let path = beside(store, ".lock");
+        let give_up = Instant::now() + PATIENCE;
         loop {
+            let file = open(&path, store)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR)
-                    if start.elapsed() < PATIENCE =>
-                {
-                    std::thread::sleep(PAUSE);
+                Ok(()) if is_at(&file, &path) => {
+                    clean(store);
+                    return Ok(Lock { _file: file });
                 }
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(Error::new(Kind::Busy, "another run is at work on this store").in_file(store));
+                // Somebody deleted the file meanwhile: another run may hold a lock on a new one.
+                Ok(()) | Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) if Instant::now() < give_up => std::thread::sleep(PAUSE),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::new(Kind::Busy, "locked by another run that works on this store")
+                        .hint("wait until it has finished; the lock ends with its process")
+                        .in_file(&path));
                 }
-                Err(e) => return Err(failed("can't be locked", e.into()).in_file(&path)),
+                Err(e) => return Err(failed(Kind::Write, "can't be locked", &path, e)),
             }
         }
-        clear_leftovers(store, &file);
-        Ok(Lock { _file: file })
     }
 }
 
-/// Removes temporary files of runs that were killed. What can't be removed does no harm.
-fn clear_leftovers(store: &Path, lock: &File) {
-    let (Some(name), Ok(list), Ok(own)) =
-        (store.file_name(), std::fs::read_dir(folder(store)), lock.metadata())
-    else {
+fn open(path: &Path, store: &Path) -> Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(flags).mode(0o600);
+    let made = options.clone().create_new(true).open(path);
+    let file = match made {
+        Ok(file) => {
+            hand_over(&file, store);
+            return Ok(file);
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        Err(e) => Err(e),
+    };
+    match file {
+        Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Ok(file),
+        Ok(_) => Err(Error::refused("not a regular file, so it can't be the store's lock").in_file(path)),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            Err(Error::refused("a symbolic link, so it can't be the store's lock").in_file(path))
+        }
+        Err(e) => Err(failed(Kind::Write, "can't be opened", path, e)),
+    }
+}
+
+/// A run by root must not shut the store's owner out of later ones. That the new lock can't be given away
+/// hinders nothing now.
+fn hand_over(lock: &File, store: &Path) {
+    let owner = store.symlink_metadata().or_else(|_| folder_of(store).metadata());
+    if let (Ok(owner), Ok(own)) = (owner, lock.metadata())
+        && own.uid() == 0
+        && owner.uid() != 0
+    {
+        let _ = fchown(lock, Some(owner.uid()), Some(owner.gid()));
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.symlink_metadata()) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
+        _ => false,
+    }
+}
+
+/// Deletes temporary files and folders of runs that ended before this one took the lock. One that can't be deleted
+/// hinders nothing.
+fn clean(store: &Path) {
+    let now = SystemTime::now();
+    let record = super::record::path_of(store);
+    let names: Vec<_> = [store, &record].iter().filter_map(|p| p.file_name()).collect();
+    let Ok(listing) = std::fs::read_dir(folder_of(store)) else {
         return;
     };
-    let mut prefix = b".".to_vec();
-    prefix.extend_from_slice(name.as_encoded_bytes());
-    prefix.push(b'.');
-    for item in list.flatten() {
-        let item_name = item.file_name();
-        let bytes = item_name.as_encoded_bytes();
-        let ours = bytes.strip_prefix(prefix.as_slice()).and_then(|r| r.strip_suffix(b".tmp"));
-        // Six characters are what a staged file's name has; a file of somebody else's naming stays.
-        let ours = ours.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
-        if ours && item.metadata().is_ok_and(|m| m.is_file() && m.uid() == own.uid()) {
+    for item in listing.flatten().filter(|i| names.iter().any(|n| is_temporary(&i.file_name(), n))) {
+        let Ok(meta) = item.metadata() else { continue };
+        let older = meta.modified().is_ok_and(|t| t < now);
+        if older && meta.is_file() {
             let _ = std::fs::remove_file(item.path());
+        } else if older && meta.is_dir() {
+            let _ = std::fs::remove_dir_all(item.path());
         }
     }
 }
