@@ -1,12 +1,13 @@
 //! NSS databases: every golden one read as its manifest says, every broken one reported; what we write is
 //! used by NSS's own tools, and what they change is read by us.
 
+use crate::golden::cases;
 use crate::support::{Passwords, World, must, nobody, run, scratch, sha256, testdata};
 use formats::asn1::{Reader, Tag, cert_fields};
 use formats::model::{Entry, Item, Level, Purpose, Store};
 use formats::nss::Words;
 use formats::place::{Source, Staging};
-use formats::{Error, Kind, Secrets};
+use formats::{Error, Kind, Secrets, jobs};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +34,7 @@ fn every_database_reads_as_its_manifest_says() {
     let databases = manifest["databases"].as_array().unwrap();
     let mut failures = Vec::new();
     let mut certificates = 0;
-    for database in databases.iter().filter(|d| d["format"] == "sql") {
+    for database in databases {
         let name = database["name"].as_str().unwrap();
         if let Err(e) = check(name, database) {
             failures.push(format!("{name}: {e}"));
@@ -569,4 +570,91 @@ fn keys_go_when_they_are_to(db: &Written, in_place: &dyn formats::InPlace) {
     let keys = db.certutil(&["-K"]);
     assert!(!keys.contains("EC P-384") && keys.contains("EC P-256"), "{keys}");
     assert!(!db.seen().iter().any(|(l, _)| l == "EC P-384"));
+}
+
+/// Every sound store of other formats, written, read back by the job, and listed by certutil.
+#[test]
+fn every_store_fits_into_a_database() {
+    let mut failures = Vec::new();
+    let mut written = 0;
+    for case in cases().iter().filter(|c| c.is_ok()) {
+        let folder = scratch();
+        let world = World::new();
+        let (from, to) = (case.passwords(), Passwords::one(PASSWORD));
+        let source = Source::open(&case.path).unwrap();
+        let db = folder.path().join("db");
+        let outcome = jobs::convert::convert(&jobs::convert::Convert {
+            from: jobs::Input { source: &source, format: None, ctx: world.ctx(&from) },
+            to: jobs::Output::File(&db),
+            to_format: formats::by_name("sql").unwrap(),
+            to_ctx: world.ctx(&to),
+            labels: Vec::new(),
+            certs_only: false,
+            allow: jobs::AllowLoss::All,
+            force: false,
+            on_step: &|_| Ok(()),
+        });
+        match outcome {
+            Ok(done) => {
+                written += 1;
+                assert!(done.written, "{}", case.name);
+                std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+                let secrets = Passwords::one(PASSWORD);
+                let database = Written { folder, secrets };
+                if database.listed() != database.seen() {
+                    failures.push(format!(
+                        "{}: {:?} is listed, {:?} is read",
+                        case.name,
+                        database.listed(),
+                        database.seen()
+                    ));
+                }
+            }
+            Err(e) => failures.push(format!("{}: {:?}: {e}", case.name, e.kind())),
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(written > 100, "only {written}");
+}
+
+#[test]
+fn a_store_becomes_a_folder_and_is_rebuilt_where_it_is() {
+    let work = scratch();
+    let path = |name: &str| work.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("password"), PASSWORD).unwrap();
+    let keyferry = |arguments: &[&str]| {
+        let mut command = crate::support::keyferry();
+        run(command.args(arguments).env("KEYFERRY_PASSWORD", PASSWORD))
+    };
+    let source = testdata("p12/ossl-default.p12").to_str().unwrap().to_owned();
+    let (db, spec) = (format!("nss:{}", path("db")), format!("file:{}", path("password")));
+    let convert = |to: &str| {
+        keyferry(&["convert", &source, to, "--password", "pass:changeit", "--to-password", &spec])
+    };
+    let made = convert(&db);
+    assert_eq!(made.status, 0, "{}{}", made.out, made.err);
+    assert_eq!(convert(&db).status, 5, "a folder is never exchanged");
+    // An empty folder is where people put a new database.
+    std::fs::create_dir(path("empty")).unwrap();
+    assert_eq!(convert(&format!("sql:{}", path("empty"))).status, 0);
+    let bundle = testdata("demo/ca-bundle.pem");
+    let rebuild = || keyferry(&["rebuild", &path("db"), "--bundle", bundle.to_str().unwrap()]);
+    let inode = || {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(work.path().join("db/cert9.db")).unwrap().ino()
+    };
+    let before = inode();
+    let first = rebuild();
+    assert_eq!(first.status, 0, "{}{}", first.out, first.err);
+    assert_eq!(inode(), before, "changed in place");
+    let listed = keyferry(&["list", &path("db"), "--json"]);
+    let rows: Value = serde_json::from_str(&listed.out).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert!(rows.iter().filter(|r| r["kind"] == "cert").count() > 100);
+    assert_eq!(rows.iter().filter(|r| r["kind"] == "key").count(), 1);
+    assert!(rows.iter().all(|r| r["authenticated"] == true), "{rows:#?}");
+    let time = || std::fs::metadata(work.path().join("db/cert9.db")).unwrap().modified().unwrap();
+    let written = time();
+    let again = rebuild();
+    assert_eq!((again.status, time()), (0, written), "{}", again.out);
 }

@@ -91,10 +91,12 @@ struct PublicObjects {
     others: Vec<Object>,
 }
 
-struct Certificate {
-    der: Der,
-    label: Option<Label>,
-    id: Option<Vec<u8>>,
+/// A certificate's row.
+pub struct Certificate {
+    pub der: Der,
+    pub label: Option<Label>,
+    /// What keys are joined by.
+    pub id: Option<Vec<u8>>,
 }
 
 impl Certificate {
@@ -238,13 +240,17 @@ pub fn log_in(entry: &PasswordEntry, ctx: &Ctx<'_>) -> Result<Option<Master>> {
 }
 
 /// A private key's row, judged.
-struct Key {
-    secret: Arc<Secret>,
-    label: Option<Label>,
-    id: Option<Vec<u8>>,
-    public: Option<Public>,
-    authenticated: Option<bool>,
-    used: bool,
+pub struct Key {
+    pub secret: Arc<Secret>,
+    pub label: Option<Label>,
+    /// What certificates are joined by.
+    pub id: Option<Vec<u8>>,
+    pub public: Option<Public>,
+    /// The id is the public key itself, so that its equality proves enough.
+    pub by_value: bool,
+    pub authenticated: Option<bool>,
+    /// A certificate was found for it.
+    pub used: bool,
 }
 
 struct World<'a> {
@@ -275,16 +281,7 @@ impl World<'_> {
         }
         let private_others = std::mem::take(&mut store.entries);
         let judged = self.judge_all(&mut public, store)?;
-        let mut owners = Owners::new(&keys);
-        let joined: Vec<Option<usize>> =
-            public.certificates.iter().map(|c| owners.of(c, &mut keys, store)).collect();
-        self.certificates(&public.certificates, &judged, &joined, &keys, store);
-        for key in keys.into_iter().filter(|k| !k.used) {
-            let mut entry = Entry::new(Item::Key { key: key.secret, chain: Vec::new() });
-            entry.label = key.label;
-            entry.authenticated = key.authenticated;
-            store.entries.push(entry);
-        }
+        assemble(&public.certificates, &judged, keys, store);
         store.entries.extend(symmetric);
         store.entries.extend(public.crls.into_iter().map(|crl| Entry::new(Item::Crl(Der::new(crl)))));
         let orphans = public.trust.into_values().flatten();
@@ -293,46 +290,6 @@ impl World<'_> {
         store.entries.extend(others.iter().map(other));
         store.entries.extend(private_others);
         Ok(())
-    }
-
-    /// The entries of all certificates, in their order; those that a key belongs to are that key's.
-    fn certificates(
-        &self,
-        certificates: &[Certificate],
-        judged: &[Judged],
-        joined: &[Option<usize>],
-        keys: &[Key],
-        store: &mut Store,
-    ) {
-        // Only where a chain is wanted at all.
-        let chains = joined.iter().any(Option::is_some).then(|| {
-            // What is no certificate was sorted out before.
-            Chains::new(certificates.iter().filter_map(|c| cert_fields(&c.der).ok()).collect())
-        });
-        for (at, (certificate, judged)) in certificates.iter().zip(judged).enumerate() {
-            let key = joined.get(at).copied().flatten().and_then(|k| keys.get(k));
-            let item = match (key, &chains) {
-                (Some(key), Some(chains)) => {
-                    let link = |at: usize| certificates.get(at).map(link);
-                    let chain = chains.of(at).into_iter().filter_map(link).collect();
-                    Item::Key { key: Arc::clone(&key.secret), chain }
-                }
-                _ => Item::Cert(certificate.der.clone()),
-            };
-            let mut entry = Entry::new(item);
-            entry.label = certificate.label.clone();
-            entry.trust = Some(judged.words.map(Words::trust).unwrap_or_default());
-            entry.authenticated = match (key, judged.authenticated) {
-                (Some(key), None) => key.authenticated,
-                (Some(key), Some(own)) => key.authenticated.map(|k| k && own),
-                (None, own) => own,
-            };
-            // Only what the levels can't say.
-            if let Some(words) = judged.words.filter(|w| *w != Words::of_trust(&w.trust())) {
-                entry.attrs.push(Attr::new(NAME, trust::ATTR, words.attr()));
-            }
-            store.entries.push(entry);
-        }
     }
 
     /// A private key's row: whether all is there, and with a password whether it is genuine.
@@ -365,7 +322,7 @@ impl World<'_> {
             }
         };
         let secret = Arc::new(Secret::sealed(seal));
-        Ok(Key { secret, label: label(object), id, public, authenticated, used: false })
+        Ok(Key { secret, label: label(object), id, public, by_value: false, authenticated, used: false })
     }
 
     fn symmetric(&self, object: &Object) -> Result<Entry> {
@@ -485,11 +442,63 @@ impl World<'_> {
     }
 }
 
+/// Certificates with their keys, then the keys that have none.
+pub fn assemble(certificates: &[Certificate], judged: &[Judged], mut keys: Vec<Key>, store: &mut Store) {
+    let owners = Owners::new(&keys);
+    let joined: Vec<Option<usize>> = certificates.iter().map(|c| owners.of(c, &mut keys, store)).collect();
+    certificate_entries(certificates, judged, &joined, &keys, store);
+    for key in keys.into_iter().filter(|k| !k.used) {
+        let mut entry = Entry::new(Item::Key { key: key.secret, chain: Vec::new() });
+        entry.label = key.label;
+        entry.authenticated = key.authenticated;
+        store.entries.push(entry);
+    }
+}
+
+/// The entries of all certificates, in their order; those that a key belongs to are that key's.
+fn certificate_entries(
+    certificates: &[Certificate],
+    judged: &[Judged],
+    joined: &[Option<usize>],
+    keys: &[Key],
+    store: &mut Store,
+) {
+    // Only where a chain is wanted at all.
+    let chains = joined.iter().any(Option::is_some).then(|| {
+        // What is no certificate was sorted out before.
+        Chains::new(certificates.iter().filter_map(|c| cert_fields(&c.der).ok()).collect())
+    });
+    for (at, (certificate, judged)) in certificates.iter().zip(judged).enumerate() {
+        let key = joined.get(at).copied().flatten().and_then(|k| keys.get(k));
+        let item = match (key, &chains) {
+            (Some(key), Some(chains)) => {
+                let link = |at: usize| certificates.get(at).map(link);
+                let chain = chains.of(at).into_iter().filter_map(link).collect();
+                Item::Key { key: Arc::clone(&key.secret), chain }
+            }
+            _ => Item::Cert(certificate.der.clone()),
+        };
+        let mut entry = Entry::new(item);
+        entry.label = certificate.label.clone();
+        entry.trust = Some(judged.words.map(Words::trust).unwrap_or_default());
+        entry.authenticated = match (key, judged.authenticated) {
+            (Some(key), None) => key.authenticated,
+            (Some(key), Some(own)) => key.authenticated.map(|k| k && own),
+            (None, own) => own,
+        };
+        // Only what the levels can't say.
+        if let Some(words) = judged.words.filter(|w| *w != Words::of_trust(&w.trust())) {
+            entry.attrs.push(Attr::new(NAME, trust::ATTR, words.attr()));
+        }
+        store.entries.push(entry);
+    }
+}
+
 /// What is known of a certificate's trust.
 #[derive(Clone, Copy, Default)]
-struct Judged {
-    words: Option<Words>,
-    authenticated: Option<bool>,
+pub struct Judged {
+    pub words: Option<Words>,
+    pub authenticated: Option<bool>,
 }
 
 /// The attributes whose records must match before a trust object is believed: those that say something,
@@ -549,7 +558,7 @@ impl Owners {
 
     /// NSS joins by identifier; the public keys must agree as well. Where they do, another identifier is no
     /// obstacle.
-    fn of(&mut self, certificate: &Certificate, keys: &mut [Key], store: &mut Store) -> Option<usize> {
+    fn of(&self, certificate: &Certificate, keys: &mut [Key], store: &mut Store) -> Option<usize> {
         if keys.is_empty() {
             return None;
         }
@@ -565,6 +574,7 @@ impl Owners {
                     "\"{}\": a private key has its identifier but another public half; they are not joined",
                     certificate.text()
                 )),
+                None if key.by_value => found = Some(at),
                 None => {}
             }
         }
@@ -668,14 +678,37 @@ impl NssSeal {
     }
 }
 
+/// A key as the older form of the databases keeps it: a PKCS#8, enciphered as a whole.
+pub struct Locked {
+    pub entry: Arc<PasswordEntry>,
+    pub blob: Vec<u8>,
+}
+
+impl Seal for Locked {
+    fn format(&self) -> &'static str {
+        NAME
+    }
+
+    fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {
+        let master = log_in(&self.entry, ctx)?.ok_or_else(needed)?;
+        let pkcs8 = master.open(&self.blob, ctx.session)?;
+        let key = Private::of_pkcs8(&pkcs8).map_err(Error::without_offset)?;
+        key.check()?;
+        Ok(KeyMaterial::pkcs8(key.pkcs8()))
+    }
+}
+
+fn needed() -> Error {
+    Error::password("the key database's password is needed")
+}
+
 impl Seal for NssSeal {
     fn format(&self) -> &'static str {
         NAME
     }
 
     fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {
-        let master = log_in(&self.entry, ctx)?
-            .ok_or_else(|| Error::password("the key database's password is needed"))?;
+        let master = log_in(&self.entry, ctx)?.ok_or_else(needed)?;
         self.open_with(&master, ctx.session)
     }
 }

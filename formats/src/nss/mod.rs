@@ -15,6 +15,7 @@
 
 mod chain;
 mod create;
+mod dbm;
 mod decode;
 mod edit;
 mod encode;
@@ -66,11 +67,16 @@ impl Format for Nss {
     fn detect(&self, probe: &Probe<'_>) -> Match {
         // A folder with that file is meant to be one, even where the file is damaged.
         let has = |name: &str| probe.directory && probe.path.join(name).symlink_metadata().is_ok();
-        if has(layout::CERT_DB) { Match::Yes } else { Match::No }
+        if has(layout::CERT_DB) || has(dbm::CERT_DB) { Match::Yes } else { Match::No }
     }
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
-        decode::decode(folder(from)?, ctx)
+        let folder = folder(from)?;
+        let has = |name: &str| folder.join(name).symlink_metadata().is_ok();
+        if has(dbm::CERT_DB) && !has(layout::CERT_DB) {
+            return dbm::decode(folder, ctx);
+        }
+        decode::decode(folder, ctx)
     }
 
     fn write(
@@ -100,7 +106,7 @@ impl Format for Nss {
     }
 
     fn aliases(&self) -> &'static [&'static str] {
-        &["sql"]
+        &["sql", "dbm"]
     }
 
     fn options(&self) -> &'static [Opt] {

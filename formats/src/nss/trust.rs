@@ -6,17 +6,17 @@ use crate::error::{Error, Result};
 use crate::model::{Level, Trust};
 
 /// A chain may end here.
-const ANCHOR: u32 = 0xce53_4352;
+pub const ANCHOR: u32 = 0xce53_4352;
 /// This very certificate is accepted.
-const PEER: u32 = 0xce53_4351;
+pub const PEER: u32 = 0xce53_4351;
 /// No opinion, explicitly.
-const MUST_VERIFY: u32 = 0xce53_4353;
+pub const MUST_VERIFY: u32 = 0xce53_4353;
 /// Never accepted.
-const DISTRUSTED: u32 = 0xce53_435a;
+pub const DISTRUSTED: u32 = 0xce53_435a;
 /// May issue, whatever its extensions say, but is no anchor.
-const VALID_CA: u32 = 0xce53_435b;
+pub const VALID_CA: u32 = 0xce53_435b;
 /// Nothing is known.
-const UNKNOWN: u32 = 0xce53_4355;
+pub const UNKNOWN: u32 = 0xce53_4355;
 
 /// The same opinions as PKCS #11 3.2 numbers them.
 const OF_PKCS11: [u32; 5] = [UNKNOWN, PEER, ANCHOR, DISTRUSTED, MUST_VERIFY];

@@ -9,4 +9,4 @@ mod staging;
 pub(crate) use source::reason;
 pub use source::{Identity, Probe, Source};
 pub use staging::{StagedFile, Staging};
-pub(crate) use staging::{folder_of, is_temporary, link_beside, temporary_beside};
+pub(crate) use staging::{folder_of, is_temporary, is_temporary_folder, link_beside, temporary_beside};

@@ -21,6 +21,8 @@ const GATHER: usize = 256 * 1024;
 const RANDOM: usize = 8;
 /// How a temporary name ends.
 const SUFFIX: &str = ".tmp";
+/// How a temporary folder's name ends: never like a file's, for only what we made is ever deleted.
+const FOLDER_SUFFIX: &str = ".new.tmp";
 
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
@@ -157,11 +159,12 @@ impl Staging {
     }
 }
 
-/// A new folder `.NAME.XXXXXXXX.tmp` beside the target, 0700.
+/// A new folder `.NAME.XXXXXXXX.new.tmp` beside the target, 0700.
 fn temporary_folder(target: Option<&Path>) -> Result<TempDir> {
     let prefix = prefix(target.and_then(Path::file_name).unwrap_or_default());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM).permissions(Permissions::from_mode(0o700));
+    builder.prefix(&prefix).suffix(FOLDER_SUFFIX).rand_bytes(RANDOM);
+    builder.permissions(Permissions::from_mode(0o700));
     let made = match target {
         None => builder.tempdir(),
         Some(target) => builder.tempdir_in(folder_of(target)),
@@ -211,8 +214,17 @@ pub(crate) fn link_beside(existing: &Path, target: &Path) -> std::io::Result<Tem
 
 /// Whether `name` is one that [`temporary_beside`] gives to files on their way to `target`.
 pub(crate) fn is_temporary(name: &OsStr, target: &OsStr) -> bool {
+    is_between(name, target, SUFFIX)
+}
+
+/// The same for the names of staged folders.
+pub(crate) fn is_temporary_folder(name: &OsStr, target: &OsStr) -> bool {
+    is_between(name, target, FOLDER_SUFFIX)
+}
+
+fn is_between(name: &OsStr, target: &OsStr, suffix: &str) -> bool {
     let inside = name.as_encoded_bytes().strip_prefix(prefix(target).as_encoded_bytes());
-    let random = inside.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+    let random = inside.and_then(|rest| rest.strip_suffix(suffix.as_bytes()));
     random.is_some_and(|r| r.len() == RANDOM && r.iter().all(u8::is_ascii_alphanumeric))
 }
 

@@ -2,10 +2,11 @@
 
 use super::{beside, failed};
 use crate::error::{Error, Kind, Result};
-use crate::place::{folder_of, is_temporary};
+use crate::place::{folder_of, is_temporary, is_temporary_folder};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{DirEntry, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -100,12 +101,15 @@ fn clean(store: &Path) {
     let Ok(listing) = std::fs::read_dir(folder_of(store)) else {
         return;
     };
-    for item in listing.flatten().filter(|i| names.iter().any(|n| is_temporary(&i.file_name(), n))) {
+    let is_ours = |of: fn(&OsStr, &OsStr) -> bool, item: &DirEntry| names.iter().any(|n| of(&item.file_name(), n));
+    for item in listing.flatten() {
         let Ok(meta) = item.metadata() else { continue };
-        let older = meta.modified().is_ok_and(|t| t < now);
-        if older && meta.is_file() {
+        if !meta.modified().is_ok_and(|t| t < now) {
+            continue;
+        }
+        if meta.is_file() && is_ours(is_temporary, &item) {
             let _ = std::fs::remove_file(item.path());
-        } else if older && meta.is_dir() {
+        } else if meta.is_dir() && is_ours(is_temporary_folder, &item) {
             let _ = std::fs::remove_dir_all(item.path());
         }
     }
