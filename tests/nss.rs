@@ -216,7 +216,10 @@ fn what_is_broken_is_said_and_not_used() {
                 assert_eq!((store.defects.len(), certs(&store)), (1, 2));
                 assert!(defects(&store).contains("no certificate"), "{}", defects(&store));
             }
-            "bad-legacy-truncated" | "bad-legacy-buckets" => assert!(outcome.is_err(), "{name}"),
+            "bad-legacy-truncated" | "bad-legacy-buckets" => {
+                let text = outcome.map_or_else(|e| e.to_string(), |store| defects(&store));
+                assert!(text.contains("damaged"), "{name}: {text}");
+            }
             other => panic!("nobody says what {other} shall give"),
         }
     }
@@ -324,7 +327,9 @@ impl Written {
         let store = self.store();
         assert!(store.defects.is_empty(), "{:?}", store.defects);
         let certificates = store.entries.iter().filter(|e| e.certificate().is_some());
-        let mut rows: Vec<_> = certificates.map(|e| (e.label_text().into_owned(), letters(e))).collect();
+        // certutil shows a label up to a NUL.
+        let label = |e: &Entry| e.label_text().split('\0').next().unwrap_or_default().to_owned();
+        let mut rows: Vec<_> = certificates.map(|e| (label(e), letters(e))).collect();
         rows.sort();
         rows
     }
@@ -430,7 +435,7 @@ fn changes_password(db: &Written) {
     for key in keys {
         key.open(&world.ctx(&secrets)).unwrap();
     }
-    let trusted = store.entries.iter().filter(|e| e.trust.as_ref().unwrap().levels != [Level::Unset; 4]);
+    let trusted = store.entries.iter().filter(|e| e.trust.as_ref().is_some_and(|t| t.levels != [Level::Unset; 4]));
     assert!(trusted.map(|e| assert_eq!(e.authenticated, Some(true), "{e:?}")).count() > 5);
 }
 

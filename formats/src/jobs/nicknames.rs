@@ -17,6 +17,10 @@ pub(super) fn fit(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let mut names = Names::default();
     let mut unnamed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, entry) in entries.iter_mut().enumerate() {
+        let is_crl = matches!(entry.item, Item::Crl(_));
+        if let Some(label) = entry.label.take_if(|_| is_crl) {
+            losses.push(Loss::new(LossKind::Note, label.text(), "a revocation list has no label there"));
+        }
         let Some(subject) = subject(entry) else { continue };
         match entry.label.as_ref().filter(|l| !l.bytes().is_empty()) {
             None => unnamed.entry(made_from(entry)).or_default().push(at),
