@@ -277,7 +277,7 @@ impl Written {
             store.entries.extend(read.entries);
         }
         let target = folder.path().join("db");
-        let mut staging = Staging::beside(&target, 0o600);
+        let mut staging = Staging::beside(&target);
         let nss = formats::by_name("nss").unwrap();
         nss.write(&store, None, &mut staging, &world.ctx(&secrets)).unwrap();
         let staged = staging.source().unwrap();

@@ -17,6 +17,7 @@ mod foreign;
 mod format;
 mod jks;
 pub mod jobs;
+mod loose;
 pub mod model;
 pub mod nss;
 mod p12;

@@ -90,25 +90,31 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
 fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
     let target = storeset::resolve(path)?;
     let folder = !job.to_format.folder_files().is_empty();
-    if folder && target.symlink_metadata().is_ok() && !is_empty_folder(&target) {
+    if folder && storeset::is_there(&target)? && !is_empty_folder(&target) {
         return Err(Error::refused("exists already, and a folder is never exchanged")
             .hint("name a new folder; keyferry rebuild changes an existing database where it is"));
     }
-    let exists = !folder && target.symlink_metadata().is_ok();
+    let exists = !folder && storeset::is_there(&target)?;
     if exists && !job.force {
         return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
     }
     // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
+    if !folder {
+        storeset::replaceable(&target)?;
+    }
     let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
+    if !exists {
+        storeset::clear_leftovers(&target);
+    }
     let expected = if exists { Source::open(&target)?.identity() } else { None };
-    let mode = if folder { 0o700 } else { storeset::mode_of(&target)? };
-    let mut staging = Staging::beside(&target, mode);
+    let mut staging = Staging::beside(&target);
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
-        let how = storeset::Commit::new(&target, job.on_step).replacing(expected);
+        let how = storeset::Commit { store: &target, expected, content: None, on_step: job.on_step };
         report.old = storeset::commit(staging, &how)?.old;
-        if exists {
-            storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false)?;
+        // The store is the new one whatever becomes of the old.
+        if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {
+            report.warnings.push(e.to_string());
         }
     }
     Ok(())

@@ -9,4 +9,3 @@ mod staging;
 pub(crate) use source::reason;
 pub use source::{Identity, Probe, Source};
 pub use staging::{StagedFile, Staging};
-pub(crate) use staging::{folder_of, is_temporary, is_temporary_folder, link_beside, temporary_beside};

@@ -82,8 +82,7 @@ impl Source {
         )
     }
 
-    /// What was opened; `path` stands for it in messages.
-    pub(super) fn from_opened(path: &Path, opened: std::io::Result<File>) -> Result<Self> {
+    fn from_opened(path: &Path, opened: std::io::Result<File>) -> Result<Self> {
         let opened = opened.and_then(|f| f.metadata().map(|m| (f, m)));
         let (file, meta) = opened.map_err(|e| {
             Error::io(Kind::Read, format!("can't be opened: {}", reason(&e)), e).in_file(path)

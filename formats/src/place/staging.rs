@@ -1,35 +1,27 @@
 //! What a writer writes into: temporary files beside the target, or memory.
 //!
-//! A staged file is its owner's alone (0600) from the first byte until `storeset` gives it the target's
-//! owner, attributes and mode and moves it into place; unless that happens, it disappears. Only a killed
-//! process leaves one behind, and its name says whose it was: [`is_temporary`].
+//! A staged file is its owner's alone until `storeset` gives it the mode and the owner of the file that it
+//! replaces, and disappears unless `storeset` moves it into place.
 
-use super::source::reason;
 use crate::error::{Error, Kind, Result};
 use crate::place::Source;
-use std::ffi::{OsStr, OsString};
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tempfile::{NamedTempFile, TempDir, TempPath};
+use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes gathered before they go to the system in one call.
 const GATHER: usize = 256 * 1024;
-/// Random characters in a temporary name.
-const RANDOM: usize = 8;
-/// How a temporary name ends.
-const SUFFIX: &str = ".tmp";
-/// How a temporary folder's name ends: never like a file's, for only what we made is ever deleted.
-const FOLDER_SUFFIX: &str = ".new.tmp";
 
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
     target: Option<PathBuf>,
-    mode: u32,
     files: Vec<Staged>,
-    folder: Option<TempDir>,
+    /// The store, where it is a folder, and the lock by which others see that this run is alive.
+    folder: Option<(TempDir, File)>,
 }
 
 struct Staged {
@@ -46,13 +38,12 @@ enum Body {
 impl Staging {
     /// Into memory: for `-`, for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, mode: 0o600, files: Vec::new(), folder: None }
+        Staging { target: None, files: Vec::new(), folder: None }
     }
 
-    /// Into temporary files beside `target`, which get `mode` when they are moved into place; where they
-    /// replace a file, they get that one's mode instead.
-    pub fn beside(target: &Path, mode: u32) -> Self {
-        Staging { target: Some(target.to_owned()), mode, files: Vec::new(), folder: None }
+    /// Into temporary files beside `target`, 0600 from the first byte.
+    pub fn beside(target: &Path) -> Self {
+        Staging { target: Some(target.to_owned()), files: Vec::new(), folder: None }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -60,7 +51,7 @@ impl Staging {
         self.open(None)
     }
 
-    /// A companion of the store: the store's name with the extension `suffix`.
+    /// A companion of the store, `NAME.suffix`.
     pub fn companion(&mut self, suffix: &str) -> Result<StagedFile<'_>> {
         self.open(Some(suffix))
     }
@@ -71,10 +62,8 @@ impl Staging {
         if self.folder.is_none() {
             self.folder = Some(temporary_folder(self.target.as_deref())?);
         }
-        self.folder
-            .as_ref()
-            .map(TempDir::path)
-            .ok_or_else(|| Error::new(Kind::Write, "no temporary folder"))
+        let folder = self.folder.as_ref().map(|(folder, _)| folder.path());
+        folder.ok_or_else(|| Error::new(Kind::Write, "no temporary folder"))
     }
 
     /// Where the store will be; `None` where it is staged in memory.
@@ -83,27 +72,22 @@ impl Staging {
     }
 
     /// The staged folder, if the store is one: for `storeset`.
-    pub(crate) fn take_folder(&mut self) -> Option<TempDir> {
+    pub(crate) fn take_folder(&mut self) -> Option<(TempDir, File)> {
         self.folder.take()
     }
 
-    /// What was staged as the store's own file, to be read back under the target's name. Flushes what was
-    /// gathered.
+    /// What was staged as the store's own file, to be read back. Flushes what was gathered.
     pub fn source(&mut self) -> Result<Source> {
-        if let Some(folder) = &self.folder {
+        if let Some((folder, _)) = &self.folder {
             return Source::open(folder.path());
         }
-        let name = self.name().to_owned();
+        let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
         match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
             None => Err(Error::new(Kind::Write, "nothing was written").in_file(&name)),
-            Some(Body::Memory(bytes)) => {
-                let source = Source::memory(name, bytes.to_vec());
-                source.bytes()?.wipe_on_drop();
-                Ok(source)
-            }
+            Some(Body::Memory(bytes)) => Ok(Source::memory(name, bytes.to_vec())),
             Some(Body::File { temp, gathered }) => {
-                flush(temp, gathered).map_err(|e| cannot_write(e, &name))?;
-                Source::from_opened(&name, File::open(temp.path()))
+                flush(temp, gathered).map_err(|e| e.in_file(&name))?;
+                Source::open(temp.path())
             }
         }
     }
@@ -116,26 +100,16 @@ impl Staging {
         })
     }
 
-    /// The mode for files that replace none.
-    pub(crate) fn mode(&self) -> u32 {
-        self.mode
-    }
-
     /// The staged files with their suffixes, flushed: for `storeset`, which syncs and renames them.
     pub(crate) fn into_files(self) -> Result<Vec<(Option<String>, NamedTempFile)>> {
-        let name = self.name().to_owned();
         let mut out = Vec::new();
         for staged in self.files {
             if let Body::File { mut temp, mut gathered } = staged.body {
-                flush(&mut temp, &mut gathered).map_err(|e| cannot_write(e, &name))?;
+                flush(&mut temp, &mut gathered)?;
                 out.push((staged.suffix, temp));
             }
         }
         Ok(out)
-    }
-
-    fn name(&self) -> &Path {
-        self.target.as_deref().unwrap_or(Path::new("-"))
     }
 
     fn open(&mut self, suffix: Option<&str>) -> Result<StagedFile<'_>> {
@@ -143,43 +117,71 @@ impl Staging {
             Some(at) => at,
             None => {
                 let body = match &self.target {
-                    None => Body::Memory(Zeroizing::default()),
-                    Some(target) => Body::File {
-                        temp: temporary_beside(target)?,
-                        // Sized once: growing would leave unwiped copies behind.
-                        gathered: Zeroizing::new(Vec::with_capacity(GATHER)),
-                    },
+                    None => Body::Memory(Zeroizing::new(Vec::new())),
+                    Some(target) => Body::File { temp: temp_beside(target)?, gathered: Zeroizing::default() },
                 };
                 self.files.push(Staged { suffix: suffix.map(str::to_owned), body });
                 self.files.len() - 1
             }
         };
-        let name = self.target.as_deref().unwrap_or(Path::new("-"));
-        Ok(StagedFile { body: &mut self.files[at].body, name })
+        Ok(StagedFile { body: &mut self.files[at].body })
     }
 }
 
-/// A new folder `.NAME.XXXXXXXX.new.tmp` beside the target, 0700.
-fn temporary_folder(target: Option<&Path>) -> Result<TempDir> {
-    let prefix = prefix(target.and_then(Path::file_name).unwrap_or_default());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(FOLDER_SUFFIX).rand_bytes(RANDOM);
-    builder.permissions(Permissions::from_mode(0o700));
-    let made = match target {
-        None => builder.tempdir(),
-        Some(target) => builder.tempdir_in(folder_of(target)),
+/// `.NAME.XXXXXX.tmp` in the target's folder, with a lock by which others see that this run is alive.
+fn temp_beside(target: &Path) -> Result<NamedTempFile> {
+    let folder = match target.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
     };
-    made.map_err(|e| {
-        let e = plain(e);
-        let what = format!("can't make a temporary folder: {}", reason(&e));
-        Error::io(Kind::Write, what, e).in_file(target.unwrap_or(Path::new("-")))
-    })
+    let failed = |e| write_error("can't create a temporary file beside it", e).in_file(target);
+    let mut builder = tempfile::Builder::new();
+    let prefix = crate::storeset::temp_prefix(target);
+    builder.prefix(&prefix).suffix(".tmp");
+    loop {
+        let temp = builder.tempfile_in(folder).map_err(failed)?;
+        // Explicitly, for the umask may have taken away even what its owner needs.
+        temp.as_file().set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        // Where there are no locks, those who clear up ask for the store's own lock.
+        let _ = flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive);
+        // Somebody who cleared up may have had it between the two calls.
+        if temp.as_file().metadata().map_err(failed)?.nlink() > 0 {
+            return Ok(temp);
+        }
+    }
+}
+
+/// A new folder `.NAME.XXXXXX.new.tmp` beside the target, 0700, locked as files are.
+fn temporary_folder(target: Option<&Path>) -> Result<(TempDir, File)> {
+    let name = target.unwrap_or(Path::new("-"));
+    let failed = |e| write_error("can't create a temporary folder", e).in_file(name);
+    let mut builder = tempfile::Builder::new();
+    let prefix = crate::storeset::temp_prefix(name);
+    builder.prefix(&prefix).suffix(".new.tmp").permissions(Permissions::from_mode(0o700));
+    let made = match target.map(Path::parent) {
+        None => builder.tempdir(),
+        Some(Some(around)) if !around.as_os_str().is_empty() => builder.tempdir_in(around),
+        Some(_) => builder.tempdir_in("."),
+    };
+    let folder = made.map_err(failed)?;
+    let lock = File::open(folder.path()).map_err(failed)?;
+    let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    Ok((folder, lock))
+}
+
+fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {
+    temp.as_file_mut().write_all(gathered).map_err(|e| write_error("can't be written", e))?;
+    gathered.zeroize();
+    Ok(())
+}
+
+fn write_error(what: &str, e: std::io::Error) -> Error {
+    Error::io(Kind::Write, format!("{what}: {}", super::source::reason(&e)), e)
 }
 
 /// One staged file. Gathers small pieces.
 pub struct StagedFile<'a> {
     body: &'a mut Body,
-    name: &'a Path,
 }
 
 impl StagedFile<'_> {
@@ -189,98 +191,23 @@ impl StagedFile<'_> {
             Body::Memory(out) => {
                 reserve_wiping(out, bytes.len());
                 out.extend_from_slice(bytes);
-                Ok(())
             }
             Body::File { temp, gathered } => {
-                put(temp, gathered, bytes).map_err(|e| cannot_write(e, self.name))
+                if gathered.capacity() == 0 {
+                    gathered.reserve_exact(GATHER);
+                }
+                if gathered.len() + bytes.len() > GATHER {
+                    flush(temp, gathered)?;
+                }
+                if bytes.len() >= GATHER {
+                    temp.as_file_mut().write_all(bytes).map_err(|e| write_error("can't be written", e))?;
+                } else {
+                    gathered.extend_from_slice(bytes);
+                }
             }
         }
+        Ok(())
     }
-}
-
-/// A new file `.NAME.XXXXXXXX.tmp` in the target's folder, open for reading and writing, 0600.
-pub(crate) fn temporary_beside(target: &Path) -> Result<NamedTempFile> {
-    named_beside(target, |builder, folder| builder.tempfile_in(folder)).map_err(|e| {
-        let what = format!("can't make a temporary file in its folder: {}", reason(&e));
-        Error::io(Kind::Write, what, e).in_file(target)
-    })
-}
-
-/// The same name for a hard link to `existing`.
-pub(crate) fn link_beside(existing: &Path, target: &Path) -> std::io::Result<TempPath> {
-    let link = |path: &Path| std::fs::hard_link(existing, path);
-    named_beside(target, |builder, folder| builder.make_in(folder, link)).map(NamedTempFile::into_temp_path)
-}
-
-/// Whether `name` is one that [`temporary_beside`] gives to files on their way to `target`.
-pub(crate) fn is_temporary(name: &OsStr, target: &OsStr) -> bool {
-    is_between(name, target, SUFFIX)
-}
-
-/// The same for the names of staged folders.
-pub(crate) fn is_temporary_folder(name: &OsStr, target: &OsStr) -> bool {
-    is_between(name, target, FOLDER_SUFFIX)
-}
-
-fn is_between(name: &OsStr, target: &OsStr, suffix: &str) -> bool {
-    let inside = name.as_encoded_bytes().strip_prefix(prefix(target).as_encoded_bytes());
-    let random = inside.and_then(|rest| rest.strip_suffix(suffix.as_bytes()));
-    random.is_some_and(|r| r.len() == RANDOM && r.iter().all(u8::is_ascii_alphanumeric))
-}
-
-/// The folder that a file is in.
-pub(crate) fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    }
-}
-
-fn named_beside<T>(
-    target: &Path,
-    make: impl Fn(&tempfile::Builder<'_, '_>, &Path) -> std::io::Result<T>,
-) -> std::io::Result<T> {
-    let prefix = prefix(target.file_name().unwrap_or_default());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM).permissions(Permissions::from_mode(0o600));
-    make(&builder, folder_of(target)).map_err(plain)
-}
-
-fn prefix(target: &OsStr) -> OsString {
-    let mut prefix = OsString::from(".");
-    prefix.push(target);
-    prefix.push(".");
-    prefix
-}
-
-/// `tempfile` wraps the system's error to add a path; ours have their own.
-fn plain(e: std::io::Error) -> std::io::Error {
-    let cause = e.get_ref().and_then(|inner| inner.source());
-    let code = cause.and_then(|c| c.downcast_ref::<std::io::Error>()).and_then(|c| c.raw_os_error());
-    code.map_or(e, std::io::Error::from_raw_os_error)
-}
-
-fn put(temp: &mut NamedTempFile, gathered: &mut Vec<u8>, bytes: &[u8]) -> std::io::Result<()> {
-    if gathered.len() + bytes.len() > GATHER {
-        flush(temp, gathered)?;
-    }
-    if bytes.len() >= GATHER {
-        return temp.as_file_mut().write_all(bytes);
-    }
-    gathered.extend_from_slice(bytes);
-    Ok(())
-}
-
-fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> std::io::Result<()> {
-    if !gathered.is_empty() {
-        temp.as_file_mut().write_all(gathered)?;
-        gathered.zeroize();
-    }
-    Ok(())
-}
-
-fn cannot_write(e: std::io::Error, name: &Path) -> Error {
-    Error::io(Kind::Write, format!("can't be written: {}", reason(&e)), e).in_file(name)
 }
 
 /// Grows without leaving an unwiped copy of the old content behind.

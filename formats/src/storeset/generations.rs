@@ -1,16 +1,14 @@
-//! The old generations of a store: `NAME.old-N`, where a higher N is newer. A companion that changed with
-//! the store is saved as `NAME.old-N.SUFFIX`.
+//! Old generations: listing, saving, pruning, going back.
 
-use super::commit::{Member, Swap, copy_beside, is_link_refusal};
-use super::current::Current;
-use super::record::Record;
-use super::{Step, beside, failed};
+use super::commit::{not_put_back, rename_error};
+use super::files::{self, is_second_name, look, put_in_place, second_name};
+use super::lock::open_locked;
+use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
-use crate::place::{Identity, folder_of, link_beside};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tempfile::TempPath;
 
 /// One old generation.
 #[derive(Clone, Debug)]
@@ -19,174 +17,189 @@ pub struct Generation {
     pub number: u64,
     /// Its path.
     pub path: PathBuf,
-    /// When it became an old generation, in milliseconds since 1970: its change time, which the system sets
-    /// when the rename takes its former name away. A later change of its mode makes it seem younger, never
-    /// older.
+    /// When it became one, in milliseconds since 1970: the time its inode last changed, which giving it its
+    /// second name does.
     pub saved_ms: i64,
 }
 
-/// The old generations of a store, newest first. Links and folders with such a name are none.
+/// The old generations of a store, newest first.
 pub fn generations(store: &Path) -> Result<Vec<Generation>> {
-    let mut out = Vec::new();
-    for (number, suffix, path) in saved_names(store)? {
-        let meta = path.symlink_metadata();
-        if let (None, Ok(meta)) = (suffix, meta)
-            && meta.is_file()
-        {
+    let Some(name) = store.file_name() else { return Ok(Vec::new()) };
+    let mut prefix = name.as_encoded_bytes().to_vec();
+    prefix.extend_from_slice(b".old-");
+    let unlisted = |e: std::io::Error| {
+        let what = format!("the folder can't be listed: {}", crate::place::reason(&e));
+        Error::io(Kind::Read, what, e).in_file(store)
+    };
+    let mut found = Vec::new();
+    for item in std::fs::read_dir(folder(store)).map_err(unlisted)? {
+        let item = item.map_err(unlisted)?;
+        let item_name = item.file_name();
+        let digits = item_name.as_encoded_bytes().strip_prefix(prefix.as_slice());
+        let Some(number) = digits.and_then(number) else { continue };
+        let meta = match item.metadata() {
+            Ok(meta) => meta,
+            // Pruned by somebody else meanwhile.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) => return Err(unlisted(e)),
+        };
+        if meta.is_file() {
             let saved_ms = meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000);
-            out.push(Generation { number, path, saved_ms });
+            // As the caller names the folder: `./a` is not what somebody means who says `a`.
+            found.push(Generation { number, path: old_name(store, number), saved_ms });
         }
     }
-    out.sort_by_key(|g| std::cmp::Reverse(g.number));
-    Ok(out)
+    found.sort_by_key(|g| std::cmp::Reverse(g.number));
+    Ok(found)
 }
 
-/// Deletes old generations that have more than `keep` newer ones (the current store is one of them) and
-/// became old at least `min_age_ms` before `now_ms`; returns what was deleted. With `dry_run` only says what
-/// would be. The caller holds the store's [`super::Lock`].
+/// N as this program writes it; what others call their files is not ours to delete.
+fn number(digits: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.parse().ok().filter(|n: &u64| *n > 0 && n.to_string() == text)
+}
+
+/// The number after the newest generation's.
+pub(super) fn next_number(all: &[Generation]) -> u64 {
+    all.first().map_or(1, |g| g.number.saturating_add(1))
+}
+
+/// `NAME.old-N`.
+fn old_name(store: &Path, number: u64) -> PathBuf {
+    with_suffix(store, &format!(".old-{number}"))
+}
+
+/// A current store that has a second name.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub path: PathBuf,
+    /// It had that name before: a run that was killed gave it, or went back to it.
+    already: bool,
+}
+
+impl Saved {
+    /// Gives the name up again; the store is still in its place.
+    pub fn forget(self) {
+        if !self.already {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+
+    /// Puts the file back in `place`. Where it got its name from us, by the one call that needs no space.
+    pub fn put_back(&self, place: &Path) -> std::io::Result<()> {
+        if self.already {
+            return put_in_place(&self.path, place);
+        }
+        std::fs::rename(&self.path, place)
+    }
+}
+
+/// Gives `place` its second name, the first free `NAME.old-N` from `number` on, unless the newest generation
+/// is the same file already. `opened` is the file, where it is open.
+pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<Saved> {
+    let failed = |e| failed("the current store can't be kept as an old generation", e);
+    let newest = old_name(place, number.saturating_sub(1));
+    if let Some(file) = opened
+        && look(&newest)?.is_some_and(|m| m.is_file())
+        && is_second_name(file, &newest).map_err(failed)?
+    {
+        return Ok(Saved { path: newest, already: true });
+    }
+    for number in number..number.saturating_add(1000) {
+        let path = old_name(place, number);
+        match second_name(place, opened, &path) {
+            Ok(()) => return Ok(Saved { path, already: false }),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    Err(Error::new(Kind::Write, "no number is free for an old generation"))
+}
+
+/// Deletes old generations: those that have `keep` newer ones *and* were saved `min_age_ms` or more before
+/// `now_ms`. Returns them; with `dry_run` they stay. Refuses where the store itself is gone, for then they
+/// are all that is left of its keys.
 pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
-    let mut deleted = Vec::new();
-    for old in generations(store)?.into_iter().skip(keep) {
-        if now_ms.saturating_sub(old.saved_ms) < min_age_ms {
-            continue;
-        }
+    let old = generations(store)?;
+    if look(store)?.is_none() && !old.is_empty() {
+        return Err(Error::refused("the store is gone, and its old generations are all that is left")
+            .hint("keyferry rollback brings the newest back")
+            .in_file(store));
+    }
+    let mut gone = Vec::new();
+    // The oldest first, so that a failure leaves no gap.
+    for generation in
+        old.into_iter().skip(keep).rev().filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms)
+    {
         if !dry_run {
-            for (path, _) in companions(store, old.number)? {
-                delete(&path)?;
-            }
-            delete(&old.path)?;
+            std::fs::remove_file(&generation.path)
+                .map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
         }
-        deleted.push(old.path);
+        gone.push(generation.path);
     }
-    Ok(deleted)
+    Ok(gone)
 }
 
-/// Puts the newest old generation back in place by one rename; the current store becomes a generation that
-/// a second rollback does not return to: that one goes further back. Returns the generation that is current
-/// now. The caller holds the store's [`super::Lock`].
+/// Puts an old generation back in place by one rename and returns it. The current store is saved as a
+/// generation first, unless it is one already.
 ///
-/// Where the current store came from is seen in the files, not in a record: it is the oldest generation that
-/// is the same file or has the same content, and only older ones are candidates.
+/// Going back twice goes further back, never forward again: a current store that is itself a generation
+/// counts as that generation, and the one before it is taken. The caller holds the store's
+/// [`super::Lock`].
 pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
+    let named = |e: Error| e.in_file(store);
     let all = generations(store)?;
-    let current = Current::open(store)?;
-    let origin = current.as_ref().map(|c| origin(&all, c)).transpose()?.flatten();
-    let older = |g: &&Generation| origin.is_none_or(|o| g.number < o);
-    let back_to = all.iter().find(older).ok_or_else(|| {
-        let message = if all.is_empty() { "has no old generation" } else { "has no older generation" };
-        Error::refused(message).hint("keyferry status shows the generations").in_file(store)
-    })?;
-    if saved_names(store)?.iter().any(|(n, suffix, _)| *n >= back_to.number && suffix.is_some()) {
-        return Err(Error::unsupported("its companion files have changed since").in_file(store).hint(
-            "put the set back by hand: each file of the generation is NAME.old-N or NAME.old-N.SUFFIX",
-        ));
-    }
-    on_step(Step::Link)?;
-    let temp = name_again(back_to, store, on_step)?;
-    // Closed before the swap opens and locks the same file.
-    let digest = current.as_ref().map(Current::sha256).transpose()?;
-    drop(current);
-    let member = Member::new(store, None, temp)?.with_digest(digest);
-    let _ = Swap { store, members: vec![member], on_step }.run()?;
-    note(store, back_to.number);
-    Ok(back_to.path.clone())
-}
-
-/// The name of generation `number` of the store or of its companion.
-pub(super) fn saved_path(store: &Path, number: u64, suffix: Option<&str>) -> PathBuf {
-    match suffix {
-        None => beside(store, &format!(".old-{number}")),
-        Some(suffix) => beside(store, &format!(".old-{number}.{suffix}")),
-    }
-}
-
-/// The highest number that is taken, by whatever; 0 when none is.
-pub(super) fn highest(store: &Path) -> Result<u64> {
-    Ok(saved_names(store)?.iter().map(|(n, ..)| *n).max().unwrap_or(0))
-}
-
-/// The companions that were saved with generation `number`, with their suffixes.
-pub(super) fn companions(store: &Path, number: u64) -> Result<Vec<(PathBuf, String)>> {
-    let all = saved_names(store)?.into_iter().filter(|(n, ..)| *n == number);
-    Ok(all.filter_map(|(_, suffix, path)| suffix.map(|s| (path, s))).collect())
-}
-
-/// Everything named `NAME.old-N` or `NAME.old-N.SUFFIX`: number, suffix, path.
-fn saved_names(store: &Path) -> Result<Vec<(u64, Option<String>, PathBuf)>> {
-    let folder = folder_of(store);
-    let cannot = |e| failed(Kind::Read, "the folder can't be listed", folder, e);
-    let prefix = beside(Path::new(store.file_name().unwrap_or_default()), ".old-");
-    let mut out = Vec::new();
-    for item in std::fs::read_dir(folder).map_err(cannot)? {
-        let name = item.map_err(cannot)?.file_name();
-        let tail = name.as_encoded_bytes().strip_prefix(prefix.as_os_str().as_encoded_bytes());
-        if let Some((number, suffix)) = tail.and_then(|t| std::str::from_utf8(t).ok()).and_then(parse_tail) {
-            out.push((number, suffix, folder.join(name)));
+    // Other programs' lock, held until the rename is through.
+    let file = open_locked(store)?;
+    let now = match &file {
+        Some(file) => current(file, &all).map_err(|e| named(failed("can't be compared", e)))?,
+        None => None,
+    };
+    let target = all
+        .iter()
+        .find(|g| now.is_none_or(|n| g.number < n.number))
+        .ok_or_else(|| named(Error::refused("there is no older generation to go back to")))?;
+    let saved = match (&file, now) {
+        (None, _) => None,
+        (Some(_), Some(now)) => Some(Saved { path: now.path.clone(), already: true }),
+        (Some(file), None) => {
+            on_step(Step::Save)?;
+            Some(save(store, Some(file), next_number(&all)).map_err(named)?)
         }
+    };
+    let renamed = on_step(Step::Rename)
+        .and_then(|()| put_in_place(&target.path, store).map_err(|e| named(rename_error(e))));
+    if let Err(e) = renamed {
+        if let Some(saved) = saved {
+            saved.forget();
+        }
+        return Err(e);
     }
-    Ok(out)
-}
-
-/// `N` or `N.SUFFIX`, where N is written as this program writes it.
-fn parse_tail(tail: &str) -> Option<(u64, Option<String>)> {
-    let (digits, suffix) = tail.split_once('.').map_or((tail, None), |(d, s)| (d, Some(s.to_owned())));
-    let number: u64 = digits.parse().ok()?;
-    // One that leaves no room for the next was not given by us.
-    let ours = number.to_string() == digits && number < u64::MAX / 2;
-    (ours && suffix.as_deref() != Some("")).then_some((number, suffix))
-}
-
-/// The oldest generation that is what the current store is.
-fn origin(all: &[Generation], current: &Current) -> Result<Option<u64>> {
-    let mut digest = None;
-    for old in all.iter().rev() {
-        let Ok(meta) = old.path.symlink_metadata() else {
-            continue;
+    if let Err(e) = on_step(Step::SyncFolder).and_then(|()| sync_folder(store)) {
+        let back = match &saved {
+            Some(saved) => saved.put_back(store),
+            None => std::fs::remove_file(store),
         };
-        let id = Identity::of(&meta);
-        if (id.device, id.inode) == (current.identity.device, current.identity.inode) {
-            return Ok(Some(old.number));
-        }
-        if id.size != current.identity.size {
-            continue;
-        }
-        let own = match digest {
-            Some(d) => d,
-            None => *digest.insert(current.sha256()?),
-        };
-        if Current::open(&old.path)?.map(|c| c.sha256()).transpose()? == Some(own) {
-            return Ok(Some(old.number));
+        return Err(match back {
+            Ok(()) => e,
+            Err(f) => named(not_put_back(&e, &failed("can't be put back", f))),
+        });
+    }
+    Ok(target.path.clone())
+}
+
+/// Which generation the current store is, if it is one.
+fn current<'a>(store: &File, all: &'a [Generation]) -> std::io::Result<Option<&'a Generation>> {
+    let own = store.metadata()?;
+    // A link is told without reading.
+    let linked = |g: &&Generation| g.path.symlink_metadata().is_ok_and(|m| files::same_file(&own, &m));
+    if let Some(generation) = all.iter().find(linked) {
+        return Ok(Some(generation));
+    }
+    for generation in all {
+        if is_second_name(store, &generation.path)? {
+            return Ok(Some(generation));
         }
     }
     Ok(None)
-}
-
-/// A temporary second name for an old generation; a copy where the file system has no hard links.
-fn name_again(old: &Generation, store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<TempPath> {
-    match link_beside(&old.path, store) {
-        Ok(temp) => Ok(temp),
-        Err(e) if is_link_refusal(&e) => {
-            let gone = || Error::new(Kind::Busy, "deleted by somebody else").in_file(&old.path);
-            copy_beside(&Current::open(&old.path)?.ok_or_else(gone)?, store, on_step)
-        }
-        Err(e) => Err(failed(Kind::Write, "can't be linked", &old.path, e)),
-    }
-}
-
-/// Records a rollback. The store is in place whether that succeeds or not.
-fn note(store: &Path, number: u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    if let Ok(Some(Ok(digest))) = Current::open(store).map(|c| c.map(|c| c.sha256())) {
-        let _ = Record::rolled_back(number, crate::jobs::list::hex(&digest), now_ms).write(store);
-    }
-}
-
-fn delete(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(failed(Kind::Write, "can't be deleted", path, e))
-        }
-        _ => Ok(()),
-    }
 }

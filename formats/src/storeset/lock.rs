@@ -1,116 +1,179 @@
-//! The lock that keeps two runs of this program from working on one store, and what a killed run left.
+//! Locks: `NAME.lock`, which keeps two runs of this program off one store, and the lock on the store's own
+//! first byte, which other programs know.
 
-use super::{beside, failed};
+use super::files::look;
+use super::{failed, folder, temp_prefix, with_suffix};
 use crate::error::{Error, Kind, Result};
-use crate::place::{folder_of, is_temporary, is_temporary_folder};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
 use rustix::io::Errno;
-use std::ffi::OsStr;
-use std::fs::{DirEntry, File};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-/// How long another run may take to finish.
-const PATIENCE: Duration = Duration::from_millis(1500);
-const PAUSE: Duration = Duration::from_millis(25);
+/// A run, or a reader, that takes longer than this is not about to end. As long as GSKit waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Holds `NAME.lock`, so that two runs of this program don't work on one store. Released on drop, and by the
-/// system when the process ends in any way. The file stays: were it deleted, two runs could each hold a lock
-/// on a different one.
+/// Holds the lock of one store until it is dropped. The file stays: unlinking it would let two runs hold
+/// locks on two files of one name.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes it or, after a short wait, fails with `Kind::Busy`. `store` is a path that
-    /// [`super::resolve`] gave. Temporary files that killed runs left for this store are deleted.
+    /// Takes the lock, waiting a moment for another run; `Kind::Busy` if that doesn't end. Then removes what
+    /// a killed run has left: `.NAME.*.tmp` files from before.
     pub fn take(store: &Path) -> Result<Lock> {
-        let path = beside(store, ".lock");
-        let give_up = Instant::now() + PATIENCE;
-        loop {
-            let file = open(&path, store)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if is_at(&file, &path) => {
-                    clean(store);
-                    return Ok(Lock { _file: file });
+        let path = with_suffix(store, ".lock");
+        let file = open_lock(&path, store).map_err(|e| failed("can't be locked", e).in_file(&path))?;
+        match patiently(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Error::new(Kind::Busy, "another run is at work on this store").in_file(store));
+            }
+            Err(e) => return Err(failed("can't be locked", e.into()).in_file(&path)),
+        }
+        clear(store, true);
+        Ok(Lock { _file: file })
+    }
+}
+
+/// Opens the lock file, or makes it: for the owner of the store, lest a run of root's lock everybody else
+/// out for good.
+fn open_lock(path: &Path, store: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600).custom_flags(flags.bits().cast_signed());
+    loop {
+        match options.open(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            other => return other,
+        }
+        match options.clone().create_new(true).open(path) {
+            // Another run was faster.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+            Ok(file) => {
+                if let (Ok(own), Ok(store)) = (file.metadata(), store.symlink_metadata())
+                    && own.uid() != store.uid()
+                {
+                    let _ = fchown(&file, Some(store.uid()), Some(store.gid()));
                 }
-                // Somebody deleted the file meanwhile: another run may hold a lock on a new one.
-                Ok(()) | Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) if Instant::now() < give_up => std::thread::sleep(PAUSE),
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::new(Kind::Busy, "locked by another run that works on this store")
-                        .hint("wait until it has finished; the lock ends with its process")
-                        .in_file(&path));
-                }
-                Err(e) => return Err(failed(Kind::Write, "can't be locked", &path, e)),
+                return Ok(file);
             }
         }
     }
 }
 
-fn open(path: &Path, store: &Path) -> Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = File::options();
-    options.read(true).write(true).custom_flags(flags).mode(0o600);
-    let made = options.clone().create_new(true).open(path);
-    let file = match made {
-        Ok(file) => {
-            hand_over(&file, store);
-            return Ok(file);
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => options.create(true).open(path),
-        Err(e) => Err(e),
-    };
-    match file {
-        Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Ok(file),
-        Ok(_) => Err(Error::refused("not a regular file, so it can't be the store's lock").in_file(path)),
-        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            Err(Error::refused("a symbolic link, so it can't be the store's lock").in_file(path))
-        }
-        Err(e) => Err(failed(Kind::Write, "can't be opened", path, e)),
-    }
+/// Removes temporary files that killed runs have left beside `store`, where no [`Lock`] is taken: those that
+/// no living run holds.
+pub fn clear_leftovers(store: &Path) {
+    clear(store, false);
 }
 
-/// A run by root must not shut the store's owner out of later ones. That the new lock can't be given away
-/// hinders nothing now.
-fn hand_over(lock: &File, store: &Path) {
-    let owner = store.symlink_metadata().or_else(|_| folder_of(store).metadata());
-    if let (Ok(owner), Ok(own)) = (owner, lock.metadata())
-        && own.uid() == 0
-        && owner.uid() != 0
-    {
-        let _ = fchown(lock, Some(owner.uid()), Some(owner.gid()));
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), path.symlink_metadata()) {
-        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
-        _ => false,
-    }
-}
-
-/// Deletes temporary files and folders of runs that ended before this one took the lock. One that can't be deleted
-/// hinders nothing.
-fn clean(store: &Path) {
-    let now = SystemTime::now();
-    let record = super::record::path_of(store);
-    let names: Vec<_> = [store, &record].iter().filter_map(|p| p.file_name()).collect();
-    let Ok(listing) = std::fs::read_dir(folder_of(store)) else {
-        return;
-    };
-    let is_ours = |of: fn(&OsStr, &OsStr) -> bool, item: &DirEntry| names.iter().any(|n| of(&item.file_name(), n));
-    for item in listing.flatten() {
-        let Ok(meta) = item.metadata() else { continue };
-        if !meta.modified().is_ok_and(|t| t < now) {
-            continue;
-        }
-        if meta.is_file() && is_ours(is_temporary, &item) {
+fn clear(store: &Path, locked: bool) {
+    let (prefix, Ok(list)) = (temp_prefix(store), std::fs::read_dir(folder(store))) else { return };
+    for item in list.flatten() {
+        let item_name = item.file_name();
+        let bytes = item_name.as_encoded_bytes();
+        let ours = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".tmp"));
+        // Six characters are what a staged file's name has; a file of somebody else's naming stays.
+        let ours = ours.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
+        if ours && item.file_type().is_ok_and(|t| t.is_file()) && is_abandoned(&item.path(), locked) {
+            // What can't be removed does no harm.
             let _ = std::fs::remove_file(item.path());
-        } else if meta.is_dir() && is_ours(is_temporary_folder, &item) {
+        }
+        let folder = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".new.tmp"));
+        let ours = folder.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
+        if ours && item.file_type().is_ok_and(|t| t.is_dir()) && is_abandoned(&item.path(), locked) {
             let _ = std::fs::remove_dir_all(item.path());
+        }
+    }
+}
+
+/// Whether no run has the temporary file in its hands (see `Staging`). Where that can't be told, whoever
+/// holds the store's lock may say so.
+fn is_abandoned(path: &Path, locked: bool) -> bool {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) => match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(Errno::WOULDBLOCK) => false,
+            Err(_) => locked,
+        },
+        Err(_) => locked,
+    }
+}
+
+/// Opens the current store with the lock that other programs respect: GSKit holds a read lock on its first
+/// byte while reading, and a write lock while writing. `None`: there is no store. `Kind::Busy` where another
+/// program doesn't let go of its lock.
+pub(super) fn open_locked(store: &Path) -> Result<Option<File>> {
+    // It may have become a pipe: don't wait for that.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let open =
+        |write| File::options().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(store);
+    // A write lock needs a writable descriptor; a store that we may replace but not write gets a read lock,
+    // which also finds another's write lock.
+    let (file, operation) = match open(true) {
+        Ok(file) => (file, FlockOperation::NonBlockingLockExclusive),
+        Err(_) => match open(false) {
+            Ok(file) => (file, FlockOperation::NonBlockingLockShared),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed("can't be opened again", e).in_file(store)),
+        },
+    };
+    lock_first_byte(&file, operation).map_err(|e| e.in_file(store))?;
+    Ok(Some(file))
+}
+
+/// Held while a store is read, so that no program that knows of locks writes to it meanwhile.
+#[derive(Debug)]
+pub struct ReadLock {
+    _file: File,
+}
+
+impl ReadLock {
+    /// Waits a moment for a writer, then fails with `Kind::Busy`. `None` where there is nothing to lock.
+    ///
+    /// Such locks are the process's: closing any descriptor of the store drops them all.
+    pub fn take(store: &Path) -> Result<Option<ReadLock>> {
+        if !look(store)?.is_some_and(|m| m.is_file()) {
+            return Ok(None);
+        }
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(store);
+        // Whoever reads it says why it can't be opened.
+        let Ok(file) = opened else { return Ok(None) };
+        lock_first_byte(&file, FlockOperation::NonBlockingLockShared).map_err(|e| e.in_file(store))?;
+        Ok(Some(ReadLock { _file: file }))
+    }
+}
+
+fn lock_first_byte(file: &File, operation: FlockOperation) -> Result<()> {
+    match patiently(|| fcntl_lock(file, operation)) {
+        // File systems without locks have no programs that hold one.
+        Ok(()) | Err(Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP | Errno::INVAL) => Ok(()),
+        Err(Errno::ACCESS | Errno::AGAIN) => {
+            Err(Error::new(Kind::Busy, "another program holds a lock on it")
+                .hint("nothing was written; try again when that program is done"))
+        }
+        Err(e) => Err(failed("can't be locked", e.into())),
+    }
+}
+
+/// Tries for as long as somebody else has it, up to [`PATIENCE`].
+fn patiently(mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(Errno::AGAIN | Errno::ACCESS | Errno::INTR) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
         }
     }
 }

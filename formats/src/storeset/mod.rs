@@ -1,24 +1,17 @@
-//! Generations of a store: how a new one takes the place of the current one, so that a reader that
-//! starts at any moment sees one complete store, and how it is put back.
+//! Generations of a store: how a new one takes the place of the current one, so that a reader that starts
+//! at any moment sees one complete store, and how it is put back.
 //!
 //! ```text
-//! Lock::take          NAME.lock: no other run of this program; leftovers of killed ones go
-//! Staging::beside     .NAME.XXXXXXXX.tmp, 0600, written and read back by a job
-//! commit              attributes → fsync → check → NAME.old-N → rename → fsync of the folder
-//! Committed::undo     NAME.old-N back, when what follows a commit fails
-//! Record::write       NAME.update.json: what the store was made from (advice only)
-//! prune               old generations that are many and old enough
-//! rollback            a generation back in place, later, by hand
+//! lock → staged files synced → current checked → saved as NAME.old-N → one rename → folder synced
 //! ```
 //!
-//! The one rename is the commit: before it the old store is there, after it the new one, and whatever
-//! fails puts the old one back. A store of several files ([`Staging::companion`]) commits its companions
-//! first and the store last; a reader may then see new companions beside the old store for a moment, which
-//! only a folder per generation would rule out.
+//! Until the rename nothing that a reader can see has changed; after it everything has. A crash leaves at
+//! most a temporary file or one more name for the current store, which the next run clears or keeps.
+//! Correctness hangs on file names alone; the [`Record`] beside a store is advice.
 
 mod attributes;
 mod commit;
-mod current;
+mod files;
 mod folder;
 mod generations;
 mod lock;
@@ -26,60 +19,113 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Commit, Committed, Step, commit};
+pub use commit::{Commit, Committed, commit, not_put_back};
 pub use generations::{Generation, generations, prune, rollback};
-pub use lock::Lock;
+pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::Record;
 
 use crate::error::{Error, Kind, Result};
-use crate::place::{folder_of, reason};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
+/// The steps of a commit, for failure tests and progress. Reported before each is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Owner, mode and extended attributes of the current store are given to the staged file.
+    Attributes,
+    /// `fsync` of a staged file.
+    Sync,
+    /// Check that the current store is still the one that was read.
+    Check,
+    /// The current store gets its second name `NAME.old-N`.
+    Save,
+    /// The rename.
+    Rename,
+    /// `fsync` of the folder.
+    SyncFolder,
+}
 
-/// The final path behind symbolic links, so that a rename replaces the file and not the link. What the last
-/// link names need not exist.
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Step; 6] =
+        [Step::Attributes, Step::Sync, Step::Check, Step::Save, Step::Rename, Step::SyncFolder];
+}
+
+/// The final path behind symbolic links, so that a rename replaces the file and not the link, with a name of
+/// its own as its last part. The file need not exist.
+///
+/// `Kind::Read` where it is neither a file nor a folder, or can't be either.
 pub fn resolve(store: &Path) -> Result<PathBuf> {
+    let no = |what: &'static str| Error::new(Kind::Read, what).in_file(store);
+    if store.as_os_str().as_encoded_bytes().ends_with(b"/") && !store.is_dir() {
+        return Err(no("ends like a folder's name, and is none"));
+    }
     let mut path = store.to_owned();
-    for _ in 0..=MAX_LINKS {
+    // As many links as Linux itself follows.
+    for _ in 0..40 {
+        path = match path.file_name() {
+            // A slash at the end would follow the link, and the names beside it would be names inside it.
+            Some(name) => path.with_file_name(name),
+            None => path.canonicalize().map_err(|_| no("names no file"))?,
+        };
         match std::fs::read_link(&path) {
-            // An absolute target replaces the folder.
-            Ok(target) => path = folder_of(&path).join(target),
-            // Not a link, or nothing there.
-            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound) => {
-                return Ok(path);
+            Ok(target) => path = folder(&path).join(target),
+            // No link, or nothing there.
+            Err(_) => {
+                let kind = files::look(&path)?.map(|m| m.file_type());
+                return match kind {
+                    Some(k) if !k.is_file() && !k.is_dir() => Err(no("is not a file")),
+                    _ if path.file_name().is_none() => Err(no("names no file")),
+                    _ => Ok(path),
+                };
             }
-            Err(e) => return Err(failed(Kind::Read, "can't be resolved", &path, e)),
         }
     }
-    Err(Error::new(Kind::Read, "too many symbolic links").in_file(store))
+    Err(no("too many symbolic links"))
 }
 
-/// The mode a new generation gets: the current store's, 0600 when there is none. What is no file is refused.
-pub fn mode_of(store: &Path) -> Result<u32> {
-    match std::fs::symlink_metadata(store) {
-        Ok(meta) if meta.is_file() => Ok(meta.permissions().mode() & 0o7777),
-        Ok(_) => Err(not_a_file(store)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0o600),
-        Err(e) => Err(failed(Kind::Read, "can't be examined", store, e)),
+/// Whether there is something at `path`. Not being told is an error, not "no".
+pub fn is_there(path: &Path) -> Result<bool> {
+    Ok(files::look(path)?.is_some())
+}
+
+/// That what is at `path`, if anything, is a file that a rename can replace.
+pub fn replaceable(path: &Path) -> Result<()> {
+    match files::look(path)? {
+        Some(meta) if !meta.is_file() => Err(Error::new(Kind::Read, "is a folder").in_file(path)),
+        _ => Ok(()),
     }
 }
 
-/// `NAME` with `tail` after it.
-fn beside(store: &Path, tail: &str) -> PathBuf {
-    let mut name = store.as_os_str().to_owned();
-    name.push(tail);
-    PathBuf::from(name)
+/// What the names of temporary files of `store` begin with: `.NAME.`.
+pub(crate) fn temp_prefix(store: &Path) -> std::ffi::OsString {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(store.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
 }
 
-fn not_a_file(path: &Path) -> Error {
-    Error::refused("not a regular file, so nothing can take its place").in_file(path)
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
 }
 
-fn failed(kind: Kind, what: &str, path: &Path, e: impl Into<io::Error>) -> Error {
-    let e = e.into();
-    Error::io(kind, format!("{what}: {}", reason(&e)), e).in_file(path)
+/// `PATH` with `suffix` after its whole name.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    File::open(folder(path))
+        .and_then(|f| f.sync_all())
+        .map_err(|e| failed("the folder can't be synced", e).in_file(path))
+}
+
+fn failed(what: &str, e: std::io::Error) -> Error {
+    Error::io(Kind::Write, format!("{what}: {}", crate::place::reason(&e)), e)
 }
