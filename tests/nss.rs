@@ -152,7 +152,8 @@ fn what_is_broken_is_said_and_not_used() {
             assert_eq!(e.kind(), kind, "{name}: {e}");
             assert!(e.to_string().contains(text) && e.to_string().contains(name), "{name}: {e}");
         };
-        let defects = |store: &Store| store.defects.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("\n");
+        let defects =
+            |store: &Store| store.defects.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("\n");
         let certs = |store: &Store| store.entries.iter().filter(|e| e.certificate().is_some()).count();
         let keys = |store: &Store| store.entries.iter().filter(|e| e.secret().is_some()).count();
         seen += 1;
@@ -200,7 +201,10 @@ fn what_is_broken_is_said_and_not_used() {
                     assert!(!forged || entry.trust.as_ref().unwrap().levels == [Level::Unset; 4]);
                     assert_ne!(forged, entry.authenticated != Some(false), "{entry:?}");
                 }
-                assert!(store.entries.iter().any(|e| e.trust.as_ref().unwrap().is_full_anchor()) || store.defects.len() == 12);
+                assert!(
+                    store.entries.iter().any(|e| e.trust.as_ref().unwrap().is_full_anchor())
+                        || store.defects.len() == 12
+                );
             }
             "bad-trust-hash" => {
                 let store = outcome.unwrap();
@@ -435,7 +439,8 @@ fn changes_password(db: &Written) {
     for key in keys {
         key.open(&world.ctx(&secrets)).unwrap();
     }
-    let trusted = store.entries.iter().filter(|e| e.trust.as_ref().is_some_and(|t| t.levels != [Level::Unset; 4]));
+    let trusted =
+        store.entries.iter().filter(|e| e.trust.as_ref().is_some_and(|t| t.levels != [Level::Unset; 4]));
     assert!(trusted.map(|e| assert_eq!(e.authenticated, Some(true), "{e:?}")).count() > 5);
 }
 
@@ -534,6 +539,7 @@ fn a_database_is_changed_in_place() {
     nothing_to_do_writes_nothing(&db, in_place);
     held_by_another(&db, in_place, &store);
     keys_go_when_they_are_to(&db, in_place);
+    chains_bring_no_trust(&db, in_place);
     changes_password(&db);
 }
 
@@ -566,6 +572,16 @@ fn held_by_another(db: &Written, in_place: &dyn formats::InPlace, store: &Store)
     assert_eq!(wrong.unwrap_err().kind(), Kind::Password);
     let unknown = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(nobody()));
     assert_eq!(unknown.unwrap_err().kind(), Kind::Password);
+}
+
+/// A CA that is only wanted in a key's chain stays, but not as an anchor.
+fn chains_bring_no_trust(db: &Written, in_place: &dyn formats::InPlace) {
+    let root = "Lab Root CA - Keystore Lab";
+    let mut wanted = opened(db);
+    wanted.entries.retain(|e| e.label_text() != root);
+    in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap();
+    assert!(db.seen().contains(&(root.to_owned(), ",,".to_owned())), "{:?}", db.seen());
+    assert_eq!(db.listed(), db.seen());
 }
 
 fn keys_go_when_they_are_to(db: &Written, in_place: &dyn formats::InPlace) {
@@ -633,9 +649,8 @@ fn a_store_becomes_a_folder_and_is_rebuilt_where_it_is() {
     };
     let source = testdata("p12/ossl-default.p12").to_str().unwrap().to_owned();
     let (db, spec) = (format!("nss:{}", path("db")), format!("file:{}", path("password")));
-    let convert = |to: &str| {
-        keyferry(&["convert", &source, to, "--password", "pass:changeit", "--to-password", &spec])
-    };
+    let convert =
+        |to: &str| keyferry(&["convert", &source, to, "--password", "pass:changeit", "--to-password", &spec]);
     let made = convert(&db);
     assert_eq!(made.status, 0, "{}{}", made.out, made.err);
     assert_eq!(convert(&db).status, 5, "a folder is never exchanged");

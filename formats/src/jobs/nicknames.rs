@@ -40,7 +40,9 @@ pub(super) fn fit(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     for (name, mut of) in unnamed {
         // Only where several want one name does their order matter.
         if of.len() > 1 {
-            of.sort_by_cached_key(|at| entries.get(*at).and_then(Entry::certificate).map(|c| Sha256::digest(c).to_vec()));
+            of.sort_by_cached_key(|at| {
+                entries.get(*at).and_then(Entry::certificate).map(|c| Sha256::digest(c).to_vec())
+            });
         }
         for at in of {
             let Some(entry) = entries.get_mut(at) else { continue };

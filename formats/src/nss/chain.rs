@@ -48,10 +48,12 @@ impl<'a> Chains<'a> {
         // A renewed CA has the same name and often the same key: then the newest one is the one to show.
         let fitting: Vec<&usize> = candidates.iter().filter(fits).collect();
         let pool = if fitting.is_empty() { candidates.iter().collect() } else { fitting };
-        let ends = |at: &usize| {
-            self.certificates.get(*at).and_then(|f| crate::query::time::seconds(f.not_after))
-        };
-        pool.into_iter().filter(|at| self.certificates.get(**at).is_some_and(CertFields::is_ca)).copied().max_by_key(|at| (ends(at), std::cmp::Reverse(*at)))
+        let ends =
+            |at: &usize| self.certificates.get(*at).and_then(|f| crate::query::time::seconds(f.not_after));
+        pool.into_iter()
+            .filter(|at| self.certificates.get(**at).is_some_and(CertFields::is_ca))
+            .copied()
+            .max_by_key(|at| (ends(at), std::cmp::Reverse(*at)))
     }
 }
 

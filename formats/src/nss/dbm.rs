@@ -102,7 +102,9 @@ impl Records {
             };
             let done = out.record(&key, &value);
             if done.is_none() {
-                store.defects.push(Arc::new(Error::malformed("a damaged record").in_file(&folder.join(CERT_DB))));
+                store
+                    .defects
+                    .push(Arc::new(Error::malformed("a damaged record").in_file(&folder.join(CERT_DB))));
             }
         }
         Ok(out)
@@ -175,7 +177,8 @@ fn words([ssl, email, code]: [u16; 3]) -> Words {
         (0x08, VALID_CA),
         (0x01, DISTRUSTED),
     ];
-    let word = |bits: u16| ORDER.iter().find(|(bit, _)| bits & bit != 0).map_or(MUST_VERIFY, |(_, word)| *word);
+    let word =
+        |bits: u16| ORDER.iter().find(|(bit, _)| bits & bit != 0).map_or(MUST_VERIFY, |(_, word)| *word);
     let client = if ssl & 0x80 != 0 { ANCHOR } else { UNKNOWN };
     Words { words: [word(ssl), client, word(email), word(code)], step_up: false }
 }
@@ -195,7 +198,9 @@ fn fetch(folder: &Path, (length, name): (u32, &[u8])) -> Result<Vec<u8>> {
     let name = name.strip_prefix(b"b").filter(|rest| rest.len() == 28 && rest.iter().all(plain));
     let name = name.and_then(|rest| std::str::from_utf8(rest).ok());
     let Some(name) = name else {
-        return Err(Error::malformed("a record names a file that NSS would not").in_file(&folder.join(CERT_DB)));
+        return Err(
+            Error::malformed("a record names a file that NSS would not").in_file(&folder.join(CERT_DB))
+        );
     };
     let path = folder.join(BLOBS).join(format!("b{name}"));
     let bytes = load(&path)?;
@@ -352,7 +357,12 @@ impl<'a> Hash<'a> {
     }
 
     /// The pairs of one page; the page that goes on, if one does.
-    fn page_pairs(&self, page: usize, seen: &mut HashSet<usize>, out: &mut Vec<Pair>) -> Result<Option<usize>> {
+    fn page_pairs(
+        &self,
+        page: usize,
+        seen: &mut HashSet<usize>,
+        out: &mut Vec<Pair>,
+    ) -> Result<Option<usize>> {
         let page = self.open(page, seen)?;
         let count = page.count()?;
         let mut end = page.bytes.len();
@@ -438,7 +448,8 @@ struct Page<'a> {
 impl Page<'_> {
     fn word(&self, n: usize) -> Result<u16> {
         let two = self.bytes.get(2 * n..2 * n + 2).and_then(|b| <[u8; 2]>::try_from(b).ok());
-        let two = two.ok_or_else(|| Error::malformed("damaged hash file: a page without its words").at(self.at))?;
+        let two =
+            two.ok_or_else(|| Error::malformed("damaged hash file: a page without its words").at(self.at))?;
         Ok(if self.little { u16::from_le_bytes(two) } else { u16::from_be_bytes(two) })
     }
 

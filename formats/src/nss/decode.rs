@@ -126,7 +126,12 @@ impl PublicObjects {
         Ok(out)
     }
 
-    fn sort(&mut self, mut object: Object, seen: &mut HashSet<Vec<u8>>, unknown: &mut HashSet<u32>) -> Result<()> {
+    fn sort(
+        &mut self,
+        mut object: Object,
+        seen: &mut HashSet<Vec<u8>>,
+        unknown: &mut HashSet<u32>,
+    ) -> Result<()> {
         let label = label(&object);
         let name = display(&label, object.id);
         let named = |e: Error| e.without_offset().in_entry(&*name);
@@ -312,8 +317,12 @@ impl World<'_> {
             None => Some(false),
             Some(master) if key_type == key::RSA => {
                 // The records of its clear numbers; the others are verified when the key is opened.
-                self.genuine(master, Table::Private, object, &[MODULUS, PUBLIC_EXPONENT])
-                    .map_err(|t| Error::malformed(format!("the integrity record of the key's {} is missing or does not match", name_of(t))))?;
+                self.genuine(master, Table::Private, object, &[MODULUS, PUBLIC_EXPONENT]).map_err(|t| {
+                    Error::malformed(format!(
+                        "the integrity record of the key's {} is missing or does not match",
+                        name_of(t)
+                    ))
+                })?;
                 Some(true)
             }
             Some(master) => {
@@ -354,9 +363,9 @@ impl World<'_> {
     /// The enciphered attributes with their records, which must be there.
     fn sealed(&self, object: &Object, attributes: &[Type]) -> Result<Vec<SealedValue>> {
         let one = |attribute: &Type| {
-            let blob = object.get(*attribute).ok_or_else(|| {
-                Error::malformed(format!("a key without its {}", name_of(*attribute)))
-            })?;
+            let blob = object
+                .get(*attribute)
+                .ok_or_else(|| Error::malformed(format!("a key without its {}", name_of(*attribute))))?;
             let record = self.record(Table::Private, object.id, *attribute);
             // The scheme before 3.49 had none.
             if record.is_none() && derivation(blob).is_some() {
@@ -377,7 +386,13 @@ impl World<'_> {
     }
 
     /// Whether the records of clear attributes match; an error names the first that doesn't.
-    fn genuine(&self, master: &Master, table: Table, object: &Object, attributes: &[Type]) -> Result<(), Type> {
+    fn genuine(
+        &self,
+        master: &Master,
+        table: Table,
+        object: &Object,
+        attributes: &[Type],
+    ) -> Result<(), Type> {
         for attribute in attributes {
             let value = object.raw(*attribute).unwrap_or_default();
             let record = self.record(table, object.id, *attribute).ok_or(*attribute)?;
@@ -414,7 +429,9 @@ impl World<'_> {
         objects.sort_by_key(|o| (o.class != class::TRUST, o.id));
         let Some(object) = objects.first() else { return Judged::default() };
         if objects.get(1).is_some_and(|o| o.class == object.class) {
-            store.warnings.push(format!("\"{}\": several trust objects; the first counts", certificate.text()));
+            store
+                .warnings
+                .push(format!("\"{}\": several trust objects; the first counts", certificate.text()));
         }
         if !hash_fits(object, &certificate.der) {
             store.warnings.push(format!(
@@ -771,4 +788,3 @@ fn name_of(attribute: Type) -> String {
         other => column(other),
     }
 }
-

@@ -22,7 +22,7 @@ use crate::asn1::{cert_fields, tlv};
 use crate::context::Ctx;
 use crate::crypto::public::{identity, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Entry, Item, Loss, LossKind, Store};
+use crate::model::{Entry, Item, Level, Loss, LossKind, Store};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -68,8 +68,11 @@ impl Live {
         let (key, cert) = (folder.join(KEY_DB), folder.join(CERT_DB));
         for path in [&key, &cert] {
             if sql::examine(path).map_err(|e| e.in_file(path))? {
-                let e = Error::unsupported("it keeps a write-ahead log, so both files can't be changed as one");
-                return Err(e.hint("sqlite3 FILE 'PRAGMA journal_mode=delete', with the program closed").in_file(path));
+                let e =
+                    Error::unsupported("it keeps a write-ahead log, so both files can't be changed as one");
+                return Err(e
+                    .hint("sqlite3 FILE 'PRAGMA journal_mode=delete', with the program closed")
+                    .in_file(path));
             }
         }
         let open = || {
@@ -306,9 +309,12 @@ impl Making<'_> {
         let stays: HashSet<Vec<u8>> = plan.certificates.iter().map(name_of).collect();
         for certificate in &plan.certificates {
             self.certificate(certificate)?;
+            let now = believed.get(certificate.der).copied().flatten();
             if certificate.wanted {
-                let now = believed.get(certificate.der).copied().flatten();
-                self.trust(certificate, now)?;
+                self.trust(certificate, certificate.words, now)?;
+            } else if let Some(now) = now {
+                // It stays for a chain; nobody wants it trusted any more.
+                self.trust(certificate, Some(now.without_trust()), Some(now))?;
             }
         }
         for der in believed.keys().filter(|der| !planned.contains(*der)) {
@@ -317,7 +323,8 @@ impl Making<'_> {
             }
             let Ok(fields) = cert_fields(der) else { continue };
             let name = [fields.issuer, &tlv(0x02, fields.serial)].concat();
-            for object in self.index.trust.get(&name).into_iter().flatten().filter(|_| !stays.contains(&name)) {
+            for object in self.index.trust.get(&name).into_iter().flatten().filter(|_| !stays.contains(&name))
+            {
                 self.delete(Table::Public, object.id);
             }
         }
@@ -342,9 +349,14 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn trust(&mut self, certificate: &PlannedCertificate<'_>, now: Option<Words>) -> Result<()> {
+    fn trust(
+        &mut self,
+        certificate: &PlannedCertificate<'_>,
+        want: Option<Words>,
+        now: Option<Words>,
+    ) -> Result<()> {
         let same = |a: Words, b: Words| a == b || (a.says_nothing() && b.says_nothing());
-        let (want, have) = (certificate.words.unwrap_or(Words::none()), now.unwrap_or(Words::none()));
+        let (want, have) = (want.unwrap_or(Words::none()), now.unwrap_or(Words::none()));
         if same(want, have) {
             return Ok(());
         }
@@ -450,7 +462,8 @@ fn words_of(entry: &Entry) -> Option<Words> {
 fn secret_of(entry: &Entry, ctx: &Ctx<'_>) -> Result<Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)>> {
     let Some(secret) = entry.secret() else { return Ok(None) };
     let key = secret.open(ctx)?;
-    let name = [entry.label_text().as_bytes(), b"\0", key.algorithm.as_deref().unwrap_or("").as_bytes()].concat();
+    let name =
+        [entry.label_text().as_bytes(), b"\0", key.algorithm.as_deref().unwrap_or("").as_bytes()].concat();
     Ok(Some((name, key.bytes.clone())))
 }
 
@@ -468,7 +481,9 @@ fn check(before: &Store, after: &Store, plan: &Plan<'_>) -> Result<()> {
         if let Some(certificate) = entry.certificate() {
             read.insert(certificate, entry);
         }
-        if let (Item::Key { .. }, Some(Ok(fields))) = (&entry.item, entry.certificate().map(|c| cert_fields(c))) {
+        if let (Item::Key { .. }, Some(Ok(fields))) =
+            (&entry.item, entry.certificate().map(|c| cert_fields(c)))
+        {
             keys.insert(identity(fields.spki));
         }
     }
@@ -481,11 +496,14 @@ fn check(before: &Store, after: &Store, plan: &Plan<'_>) -> Result<()> {
             return wrong(format!("the label \"{label}\" is not the one that was wanted"));
         }
         let want = certificate.words.unwrap_or(Words::none()).trust();
-        if certificate.wanted && entry.trust.as_ref() != Some(&want) {
+        let trust = entry.trust.clone().unwrap_or_default();
+        let trusted = trust.levels.iter().any(|l| matches!(l, Level::Anchor | Level::Peer));
+        if if certificate.wanted { trust != want } else { trusted } {
             return wrong(format!("the trust of \"{label}\" is not what was wanted"));
         }
     }
-    let orphans = after.entries.iter().filter(|e| matches!(&e.item, Item::Key { chain, .. } if chain.is_empty()));
+    let orphans =
+        after.entries.iter().filter(|e| matches!(&e.item, Item::Key { chain, .. } if chain.is_empty()));
     let missing = |k: &&super::encode::PlannedKey<'_>| !keys.contains(&identity(&k.private.public.spki()));
     if plan.keys.iter().filter(missing).count() > orphans.count() {
         return wrong("a private key is missing".to_owned());

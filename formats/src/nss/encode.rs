@@ -61,7 +61,11 @@ pub fn rounds(password: &[u8], ctx: &Ctx<'_>) -> Result<u32> {
     }
     let Some(text) = ctx.options.get(ITERATIONS_OPTION) else { return Ok(ITERATIONS) };
     text.parse().ok().filter(|n| RANGE.contains(n)).ok_or_else(|| {
-        Error::refused(format!("{ITERATIONS_OPTION} must be a number from {} to {}", RANGE.start(), RANGE.end()))
+        Error::refused(format!(
+            "{ITERATIONS_OPTION} must be a number from {} to {}",
+            RANGE.start(),
+            RANGE.end()
+        ))
     })
 }
 
@@ -143,19 +147,20 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn certificate(
-        &mut self,
-        der: &'a [u8],
-        entry: &Entry,
-        at: &mut HashMap<&'a [u8], usize>,
-    ) -> Result<()> {
+    fn certificate(&mut self, der: &'a [u8], entry: &Entry, at: &mut HashMap<&'a [u8], usize>) -> Result<()> {
         if at.contains_key(der) {
             return Ok(()); // one that `nicknames` left twice would be shown once anyway
         }
         let fields = cert_fields(der).map_err(Error::without_offset)?;
         at.insert(der, self.certificates.len());
         let words = words_for(entry, &fields);
-        self.certificates.push(PlannedCertificate { der, fields, label: entry.label.clone(), words, wanted: true });
+        self.certificates.push(PlannedCertificate {
+            der,
+            fields,
+            label: entry.label.clone(),
+            words,
+            wanted: true,
+        });
         Ok(())
     }
 
@@ -167,7 +172,13 @@ impl<'a> Plan<'a> {
         let fields = cert_fields(&link.cert).map_err(Error::without_offset)?;
         at.insert(&link.cert, self.certificates.len());
         let label = Some(names.take(link.label.as_ref(), &fields));
-        self.certificates.push(PlannedCertificate { der: &link.cert, fields, label, words: None, wanted: false });
+        self.certificates.push(PlannedCertificate {
+            der: &link.cert,
+            fields,
+            label,
+            words: None,
+            wanted: false,
+        });
         Ok(())
     }
 
@@ -179,7 +190,7 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         if matches!(private.public, Public::Ed25519 { .. }) {
-            let detail = "releases of NSS before 3.99 can't use Ed25519 keys";
+            let detail = "older releases of NSS (3.87) have no use for Ed25519 keys";
             self.losses.push(Loss::new(LossKind::Note, entry.label_text(), detail));
         }
         let subject = leaf.and_then(|c| cert_fields(c).ok()).map(|f| f.subject);
@@ -661,9 +672,7 @@ pub fn cannot_hold(entry: &Entry) -> Option<String> {
     let opened = entry.secret().and_then(|s| s.opened());
     match (&entry.item, opened) {
         (Item::Key { .. }, Some(key)) => match Private::of_pkcs8(&key.bytes) {
-            Ok(private) if !is_usable(&private.public) => {
-                Some("NSS can't use keys on this curve".to_owned())
-            }
+            Ok(private) if !is_usable(&private.public) => Some("NSS can't use keys on this curve".to_owned()),
             Ok(_) => None,
             // Damage is for the writer to report.
             Err(e) if e.kind() == crate::error::Kind::Unsupported => Some(e.message().to_owned()),

@@ -66,9 +66,8 @@ impl Public {
             [0, bits @ ..] => bits,
             _ => return None,
         };
-        let number = |r: &mut Reader<'_>| {
-            r.expect(Tag::INTEGER, "number").ok().map(|n| magnitude(n.content).to_vec())
-        };
+        let number =
+            |r: &mut Reader<'_>| r.expect(Tag::INTEGER, "number").ok().map(|n| magnitude(n.content).to_vec());
         match id {
             oid::RSA | oid::RSA_PSS => {
                 let mut key = Reader::new(bits, 0).expect(Tag::SEQUENCE, "RSAPublicKey").ok()?.reader();
@@ -155,8 +154,7 @@ pub struct Private {
 }
 
 /// Where the numbers of an RSA key stand, in the order of [`Numbers::Rsa`] and of PKCS#1.
-pub const RSA_NUMBERS: [Type; 6] =
-    [PRIVATE_EXPONENT, PRIME_1, PRIME_2, EXPONENT_1, EXPONENT_2, COEFFICIENT];
+pub const RSA_NUMBERS: [Type; 6] = [PRIVATE_EXPONENT, PRIME_1, PRIME_2, EXPONENT_1, EXPONENT_2, COEFFICIENT];
 
 impl Private {
     /// From a PKCS#8 of any shape.
@@ -236,7 +234,8 @@ fn rsa_numbers(inner: &mut Reader<'_>) -> Result<[Zeroizing<Vec<u8>>; 6]> {
     }
     key.expect(Tag::INTEGER, "modulus")?;
     key.expect(Tag::INTEGER, "publicExponent")?;
-    let mut next = || Ok::<_, Error>(copy(magnitude(key.expect(Tag::INTEGER, "a number of the key")?.content)));
+    let mut next =
+        || Ok::<_, Error>(copy(magnitude(key.expect(Tag::INTEGER, "a number of the key")?.content)));
     let numbers = [next()?, next()?, next()?, next()?, next()?, next()?];
     if numbers.iter().any(|n| n.is_empty()) {
         return Err(Error::unsupported("NSS has no use for an RSA key without its primes"));

@@ -172,8 +172,7 @@ fn mac(hash: Hash, key: &[u8], id: u32, attribute: u32, value: &[u8]) -> Vec<u8>
 /// The shape of both: `SEQUENCE { SEQUENCE { scheme, SEQUENCE { PBKDF2, inner } }, OCTET STRING }`.
 fn envelope(scheme: &[u8], salt: &[u8], rounds: u32, inner: &[u8], body: &[u8]) -> Vec<u8> {
     let prf = tlv_of(0x30, &[&oid_tlv(oid::HMAC_SHA256)]);
-    let parameters =
-        tlv_of(0x30, &[&octet_string(salt), &integer(u64::from(rounds)), &integer(32), &prf]);
+    let parameters = tlv_of(0x30, &[&octet_string(salt), &integer(u64::from(rounds)), &integer(32), &prf]);
     let kdf = tlv_of(0x30, &[&oid_tlv(oid::PBKDF2), &parameters]);
     let algorithm = tlv_of(0x30, &[&oid_tlv(scheme), &tlv_of(0x30, &[&kdf, inner])]);
     tlv_of(0x30, &[&algorithm, &octet_string(body)])
@@ -293,7 +292,8 @@ fn old_3des(master: &[u8], salt: &[u8], rounds: u64, session: &Session) -> Resul
     }
     session.keys.get(&[b"nss 3des", master, salt, &rounds.to_be_bytes()], || {
         session.budget.spend(rounds)?;
-        let mut hash = Zeroizing::new(Sha1::new().chain_update(master).chain_update(salt).finalize().to_vec());
+        let mut hash =
+            Zeroizing::new(Sha1::new().chain_update(master).chain_update(salt).finalize().to_vec());
         for _ in 1..rounds {
             *hash = Sha1::digest(&*hash).to_vec();
         }

@@ -95,9 +95,8 @@ impl Db {
         // A file in write-ahead mode can't be opened without writing beside it, unless nothing else is there.
         let query = if wal { "immutable=1" } else { "mode=ro" };
         let uri = format!("file:{}?{query}", escaped(&path)?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let connection = Connection::open_with_flags(&uri, flags)?;
             distrust(&connection)?;
@@ -126,14 +125,11 @@ impl Db {
 
     /// Hands every object of `table` to `each`, in the order of insertion, with those of `wanted`'s
     /// attributes that it has (empty: all). What is no object is handed over as an error.
-    pub fn objects(
-        &self,
-        table: Table,
-        wanted: &[Type],
-        mut each: impl FnMut(Result<Object>),
-    ) -> Result<()> {
+    pub fn objects(&self, table: Table, wanted: &[Type], mut each: impl FnMut(Result<Object>)) -> Result<()> {
         let Some(columns) = self.columns(table.name())? else {
-            return Err(Error::malformed(format!("the table {} is missing", table.name())).in_file(&self.path));
+            return Err(
+                Error::malformed(format!("the table {} is missing", table.name())).in_file(&self.path)
+            );
         };
         let chosen: Vec<Type> = columns
             .iter()
@@ -141,8 +137,9 @@ impl Db {
             .filter(|t| wanted.is_empty() || *t == CLASS || wanted.contains(t))
             .collect();
         if !chosen.contains(&CLASS) || !columns.iter().any(|c| c == "id") {
-            return Err(Error::malformed(format!("the table {} has no objects", table.name()))
-                .in_file(&self.path));
+            return Err(
+                Error::malformed(format!("the table {} has no objects", table.name())).in_file(&self.path)
+            );
         }
         let names: Vec<String> = chosen.iter().map(|t| column(*t)).collect();
         let sql = format!("SELECT id, {} FROM {}.{}", names.join(", "), self.database, table.name());
@@ -181,8 +178,7 @@ pub struct Meta {
 
 /// Reads `metaData` of an attached database. Rows of other names are nobody's business.
 pub fn meta(connection: &Connection, database: &str) -> rusqlite::Result<Meta> {
-    let mut statement =
-        connection.prepare(&format!("SELECT id, item1, item2 FROM {database}.metaData"))?;
+    let mut statement = connection.prepare(&format!("SELECT id, item1, item2 FROM {database}.metaData"))?;
     let mut rows = statement.query([])?;
     let mut out = Meta::default();
     while let Some(row) = rows.next()? {
@@ -251,7 +247,9 @@ pub fn columns(
     database: &str,
     table: &str,
 ) -> rusqlite::Result<Option<Vec<String>>> {
-    let sql = format!("SELECT count(*) FROM {database}.sqlite_master WHERE name = ?1 AND type = 'table' AND rootpage > 0");
+    let sql = format!(
+        "SELECT count(*) FROM {database}.sqlite_master WHERE name = ?1 AND type = 'table' AND rootpage > 0"
+    );
     if connection.query_row(&sql, [table], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(None);
     }
@@ -354,8 +352,10 @@ pub fn failed(e: rusqlite::Error, kind: Kind) -> Error {
             Error::new(Kind::Busy, "a program that was changing it did not finish")
                 .hint("certutil -L, run once by the database's owner, puts back the state before the change")
         }
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::new(Kind::Busy, "the database is in use")
-            .hint("close the browser or program that uses it, and try again"),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            Error::new(Kind::Busy, "the database is in use")
+                .hint("close the browser or program that uses it, and try again")
+        }
         ErrorCode::DatabaseCorrupt => Error::malformed("damaged SQLite database"),
         ErrorCode::NotADatabase => Error::malformed("not an SQLite database, so no NSS database"),
         ErrorCode::TooBig => Error::too_large("a value too big for SQLite"),
@@ -370,10 +370,8 @@ pub fn failed(e: rusqlite::Error, kind: Kind) -> Error {
 pub fn schema(table: Table) -> String {
     let name = table.name();
     let columns: Vec<String> = COLUMNS.iter().map(|t| column(*t)).collect();
-    let mut sql = format!(
-        "CREATE TABLE {name} (id PRIMARY KEY UNIQUE ON CONFLICT ABORT, {});\n",
-        columns.join(", ")
-    );
+    let mut sql =
+        format!("CREATE TABLE {name} (id PRIMARY KEY UNIQUE ON CONFLICT ABORT, {});\n", columns.join(", "));
     for (index, attribute) in INDICES {
         sql.push_str(&format!("CREATE INDEX {index} ON {name} ({});\n", column(*attribute)));
     }

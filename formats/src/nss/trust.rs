@@ -86,6 +86,12 @@ impl Words {
         Words { words: [MUST_VERIFY; 4], step_up: false }
     }
 
+    /// The same without trust; distrust stays.
+    pub fn without_trust(self) -> Self {
+        let word = |w| if w == DISTRUSTED { DISTRUSTED } else { MUST_VERIFY };
+        Words { words: self.words.map(word), step_up: false }
+    }
+
     /// Whether they say nothing that anybody would act upon.
     pub fn says_nothing(self) -> bool {
         !self.step_up && !self.words.iter().any(|w| Words::matters(*w))
