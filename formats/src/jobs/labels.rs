@@ -12,8 +12,12 @@ use sha2::{Digest, Sha256};
 /// An entry without a label gets one from CN, else O, OU; where that is taken, ` #2` and so on in the
 /// order of the certificates' fingerprints: never an index, so that the same certificate keeps its label
 /// whatever else is in the store. Labels that were given and collide are changed too, which is a loss.
-pub(super) fn fit(entries: &mut [Entry], labels: Labels, losses: &mut Vec<Loss>) {
-    let Labels::Unique(fold) = labels else { return };
+pub(super) fn fit(entries: &mut Vec<Entry>, labels: Labels, losses: &mut Vec<Loss>) {
+    let fold = match labels {
+        Labels::None | Labels::Optional => return,
+        Labels::BySubject => return super::nicknames::fit(entries, losses),
+        Labels::Unique(fold) => fold,
+    };
     let mut taken: Map<String, usize> = Map::with_capacity_and_hasher(entries.len(), Default::default());
     let mut unnamed = Vec::new();
     for (at, entry) in entries.iter_mut().enumerate() {
@@ -93,7 +97,7 @@ fn first_free(
 }
 
 /// The label that an entry without one gets.
-fn made_from(entry: &Entry) -> String {
+pub(super) fn made_from(entry: &Entry) -> String {
     let of_name = |name: &[u8]| {
         [oid::CN, oid::O, oid::OU]
             .iter()

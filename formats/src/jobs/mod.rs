@@ -6,6 +6,7 @@ pub mod convert;
 pub mod diff;
 mod labels;
 pub mod list;
+mod nicknames;
 mod prepare;
 pub mod rebuild;
 pub mod tree;

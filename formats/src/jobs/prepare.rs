@@ -139,10 +139,11 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
-    if items.contains(&kind) {
-        entries.push(entry);
-        return;
-    }
+    let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
+        (true, None) => return entries.push(entry),
+        (true, why) => why,
+        (false, _) => None,
+    };
     let (loss, word) = match kind {
         ItemKind::Key => (LossKind::Key, "private keys"),
         ItemKind::Secret => (LossKind::Secret, "secret keys"),
@@ -151,7 +152,8 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         ItemKind::Crl => (LossKind::Crl, "revocation lists"),
         ItemKind::Other => (LossKind::Other, "objects of this type"),
     };
-    losses.push(Loss::new(loss, entry.label_text(), format!("{} holds no {word}", to.name())));
+    let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
+    losses.push(Loss::new(loss, entry.label_text(), why));
     certificates_of(entry, entries, items);
 }
 

@@ -181,6 +181,10 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
             None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
             Some(Staged::Same) => warn(place.record(digest), warnings),
+            Some(Staged::InPlace(wanted, before)) => match change(place, &wanted, job.on_step) {
+                Ok(()) => done.push(Done::Changed(place, before)),
+                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
+            },
             Some(Staged::Ready(staging)) => {
                 let how = storeset::Commit {
                     store: &place.path,
@@ -191,7 +195,7 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
                 match storeset::commit(staging, &how) {
                     Ok(committed) => {
                         report.old.clone_from(&committed.old);
-                        done.push(committed);
+                        done.push(Done::Swapped(committed));
                     }
                     Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
                 }
@@ -218,9 +222,34 @@ fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
     warnings.extend(outcome.err().map(|e| e.to_string()));
 }
 
+/// Something that can be taken back.
+enum Done<'a> {
+    Swapped(storeset::Committed),
+    /// A store that was changed where it is, and what it held before.
+    Changed(&'a Located<'a>, Box<Store>),
+}
+
+impl Done<'_> {
+    fn undo(self) -> Result<()> {
+        match self {
+            Done::Swapped(committed) => committed.undo(),
+            Done::Changed(place, before) => change(place, &before, &|_| Ok(())),
+        }
+    }
+}
+
+/// Changes a store where it is.
+fn change(place: &Located<'_>, wanted: &Store, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
+    on_step(Step::Rename)?;
+    match place.format.in_place() {
+        Some(in_place) => in_place.apply(&place.path, wanted, false, &place.target.ctx).map(drop),
+        None => Err(Error::unsupported("a store of this format can't be changed in place")),
+    }
+}
+
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
 /// said with it.
-fn take_back(done: Vec<storeset::Committed>, cause: Error) -> Error {
+fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
     let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
     failed.fold(cause, |cause, e| {
         let place = cause.place().path.clone();
@@ -249,6 +278,8 @@ enum Staged {
     Same,
     /// Written and read back.
     Ready(Staging),
+    /// To be changed where it is: what it shall hold, and what it holds now.
+    InPlace(Box<Store>, Box<Store>),
     /// A loss that nobody allowed.
     Refused,
 }
@@ -289,14 +320,29 @@ impl<'a> Located<'a> {
         let (Some(current), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
             return Ok(false);
         };
-        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == sha256_hex(current.bytes()?))
+        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == self.store_digest(current)?)
     }
 
     /// Notes what this store was made from, for [`Located::is_current`].
     fn record(&self, digest: &[u8; 32]) -> Result<()> {
         let store = Source::open(&self.path)?;
-        storeset::Record::made(hex(digest), sha256_hex(store.bytes()?), self.target.ctx.session.now_ms)
+        storeset::Record::made(hex(digest), self.store_digest(&store)?, self.target.ctx.session.now_ms)
             .write(&self.path)
+    }
+
+    fn store_digest(&self, store: &Source) -> Result<String> {
+        if !store.is_directory() {
+            return Ok(sha256_hex(store.bytes()?));
+        }
+        let mut hash = Sha256::new();
+        for name in self.format.folder_files() {
+            add(&mut hash, name.as_bytes());
+            match Source::open(&store.path().join(name)) {
+                Ok(file) => add(&mut hash, file.bytes()?),
+                Err(_) => add(&mut hash, b""),
+            }
+        }
+        Ok(hex(&hash.finalize()))
     }
 
     fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {
@@ -315,6 +361,15 @@ impl<'a> Located<'a> {
             // Nothing is lost by leaving a store as it is.
             report.losses.clear();
             return Ok(Staged::Same);
+        }
+        if let (Some(true), Some(in_place)) =
+            (self.current.as_ref().map(Source::is_directory), self.format.in_place())
+        {
+            let named = |e: Error| e.in_format(self.format.name());
+            report.losses.extend(in_place.apply(&self.path, &store, true, ctx).map_err(named)?);
+            report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+            let ready = Staged::InPlace(Box::new(store), Box::new(current));
+            return Ok(if report.changed { ready } else { Staged::Refused });
         }
         let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };
         let build =
@@ -615,5 +670,5 @@ fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<
     same_size
         && current.defects.is_empty()
         && !trust_differs()
-        && Expected::of(new, format.carries().labels).check(current, ctx).is_ok()
+        && Expected::of(new, format).check(current, ctx).is_ok()
 }

@@ -7,7 +7,7 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
-use crate::format::Labels;
+use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, Secret, Store};
 use foldhash::quality::FixedState;
 use std::borrow::Cow;
@@ -23,8 +23,7 @@ type Print = u64;
 
 /// What a store must hold when it is read back.
 pub(super) struct Expected<'a> {
-    store: &'a Store,
-    labels: Labels,
+    format: &'static dyn Format,
     /// How often each key, and one entry that has it.
     keys: Map<Print, (usize, &'a Entry)>,
     /// Everything that is no key, and its certificate where it is one.
@@ -35,21 +34,20 @@ pub(super) struct Expected<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// Remembers `store` as it is handed to a writer whose format labels as `labels` says.
-    pub(super) fn of(store: &'a Store, labels: Labels) -> Self {
+    /// Remembers `store` as it is handed to the writer of `format`.
+    pub(super) fn of(store: &'a Store, format: &'static dyn Format) -> Self {
         let size = store.entries.len();
         let mut e = Expected {
-            store,
-            labels,
+            format,
             keys: Map::default(),
             lone: Map::with_capacity_and_hasher(size, FixedState::default()),
             certificates: Set::with_capacity_and_hasher(size, FixedState::default()),
             links: Set::default(),
         };
-        for entry in &e.store.entries {
+        for entry in &store.entries {
             match &entry.item {
                 Item::Key { chain, .. } => {
-                    e.keys.entry(key_print(entry, labels)).or_insert((0, entry)).0 += 1;
+                    e.keys.entry(key_print(entry, format)).or_insert((0, entry)).0 += 1;
                     e.links.extend(chain.iter().map(|l| print(&*l.cert)));
                 }
                 item => {
@@ -58,7 +56,7 @@ impl<'a> Expected<'a> {
                         _ => None,
                     };
                     e.certificates.extend(certificate);
-                    e.lone.insert(lone_print(entry, labels), (entry, certificate));
+                    e.lone.insert(lone_print(entry, format), (entry, certificate));
                 }
             }
         }
@@ -81,7 +79,7 @@ impl<'a> Expected<'a> {
             }
             match &entry.item {
                 Item::Key { chain, .. } => {
-                    match keys.get_mut(&key_print(entry, self.labels)) {
+                    match keys.get_mut(&key_print(entry, self.format)) {
                         Some((n, _)) if *n > 0 => *n -= 1,
                         _ => return Err(different(entry)),
                     }
@@ -89,10 +87,10 @@ impl<'a> Expected<'a> {
                 }
                 Item::Cert(c) => {
                     seen.insert(print(&**c));
-                    lone.insert(lone_print(entry, self.labels));
+                    lone.insert(lone_print(entry, self.format));
                 }
                 _ => {
-                    let p = lone_print(entry, self.labels);
+                    let p = lone_print(entry, self.format);
                     if !self.lone.contains_key(&p) {
                         return Err(different(entry));
                     }
@@ -119,21 +117,35 @@ impl<'a> Expected<'a> {
     }
 }
 
-fn key_print(entry: &Entry, labels: Labels) -> Print {
+fn key_print(entry: &Entry, format: &dyn Format) -> Print {
     let leaf: &[u8] = entry.object().map_or(&[], |d| d);
-    print((label(entry, labels), leaf, material(entry)))
+    with_material(entry, format, |m| print((label(entry, format), leaf, m)))
 }
 
-fn lone_print(entry: &Entry, labels: Labels) -> Print {
+fn lone_print(entry: &Entry, format: &dyn Format) -> Print {
     let body: &[u8] = entry.object().map_or(&[], |d| d);
-    print((label(entry, labels), entry.item.kind(), body, material(entry)))
+    with_material(entry, format, |m| print((label(entry, format), entry.item.kind(), body, m)))
+}
+
+/// The key's bytes: in the clear where it is open (in the format's own form, if it has one), as they stand
+/// in the file where it stayed sealed.
+fn with_material(entry: &Entry, format: &dyn Format, print: impl Fn((bool, &[u8])) -> Print) -> Print {
+    let Some(secret) = entry.secret() else { return print((true, &[])) };
+    match secret.opened() {
+        Some(key) if matches!(entry.item, Item::Symmetric(_)) => print((true, &key.bytes)),
+        Some(key) => match format.canonical_key(&key.bytes) {
+            Some(canonical) => print((true, &canonical)),
+            None => print((true, &key.bytes)),
+        },
+        None => print((false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[]))),
+    }
 }
 
 /// The label as far as the format keeps it.
-fn label(entry: &Entry, labels: Labels) -> Cow<'_, str> {
-    match labels {
+fn label<'a>(entry: &'a Entry, format: &dyn Format) -> Cow<'a, str> {
+    match format.carries().labels {
         Labels::None => Cow::Borrowed(""),
-        Labels::Optional => entry.label_text(),
+        Labels::Optional | Labels::BySubject => entry.label_text(),
         Labels::Unique(fold) => Cow::Owned(fold(&entry.label_text())),
     }
 }
@@ -148,15 +160,6 @@ fn reopen(key: &Secret, ctx: &Ctx<'_>) -> Result<()> {
         Err(e) if e.kind() == Kind::Password && key.seal().is_some_and(|s| s.raw().is_some()) => Ok(()),
         Err(e) => Err(wrong("a key can't be opened again".to_owned()).caused_by(e)),
         Ok(_) => Ok(()),
-    }
-}
-
-/// The key's bytes: in the clear where it is open, as they stand in the file where it stayed sealed.
-fn material(entry: &Entry) -> (bool, &[u8]) {
-    let Some(secret) = entry.secret() else { return (true, &[]) };
-    match secret.opened() {
-        Some(key) => (true, &key.bytes),
-        None => (false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[])),
     }
 }
 
