@@ -182,7 +182,9 @@ impl<'a> Passwords<'a> {
     }
 
     fn warn_about(&self, spec: &Spec, file: Option<&File>) {
-        if matches!(spec, Spec::Literal(_)) {
+        let literal = |s: &Spec| matches!(s, Spec::Literal(_));
+        // Said once, however many there are.
+        if literal(spec) && !self.slots.iter().any(|s| literal(&s.spec)) {
             self.ui.warn(
                 "pass: shows the password to other users of this machine; env:, file: and prompt don't",
             );

@@ -10,7 +10,13 @@ install_tools() {
     command -v strace >/dev/null || want+=(strace)
     command -v prlimit >/dev/null || want+=(util-linux)
     command -v pk12util >/dev/null || want+=(libnss3-tools)
+    # SQLite and the fuzzer's runtime are compiled.
+    command -v gcc >/dev/null || want+=(gcc libc6-dev)
     command -v g++ >/dev/null || want+=(g++)
+    # A holder of locks for the tests.
+    command -v flock >/dev/null || want+=(util-linux)
+    # Without it Debian's JDK trusts nobody; with it curl and openssl have their defaults too.
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || want+=(ca-certificates)
     python3 -c 'import venv, ensurepip' 2>/dev/null || want+=(python3 python3-venv)
     [ ${#want[@]} -eq 0 ] || apt_install "${want[@]}"
 }

@@ -389,7 +389,7 @@ fn csv_line(row: &Row) -> String {
         text(&row.not_after),
         text(&row.sha256),
         text(&row.spki_sha256),
-        key.map(|k| k.algorithm.clone()).unwrap_or_default(),
+        key.map(|k| k.algorithm.to_string()).unwrap_or_default(),
         key.and_then(|k| k.bits).map(|b| b.to_string()).unwrap_or_default(),
         words(&row.trust),
         words(&row.distrust),

@@ -1,10 +1,46 @@
-//! not yet
+//! `keyferry man`: the manual pages.
+
 use super::Program;
 use crate::error::Result;
-/// not yet
+use formats::{Error, Kind};
+use std::path::{Path, PathBuf};
+
+/// Write the manual pages
+///
+/// One page for the program and one for each command, named keyferry.1, keyferry-convert.1 and so on.
 #[derive(clap::Args)]
-pub struct Args {}
-/// not yet
-pub fn run(_: &Program, _: &Args) -> Result {
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The folder to write into; it is made if it isn't there
+    dir: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keyferry man ~/.local/share/man/man1";
+
+/// Writes them.
+pub fn run(program: &Program, args: &Args) -> Result {
+    std::fs::create_dir_all(&args.dir).map_err(|e| failed(&args.dir, e))?;
+    let whole = super::whole_command();
+    let mut pages = vec![("keyferry".to_owned(), whole.clone())];
+    for sub in whole.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
+        let name = format!("keyferry-{}", sub.get_name());
+        pages.push((name.clone(), sub.clone().name(name).version(env!("CARGO_PKG_VERSION"))));
+    }
+    for (name, command) in pages {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        let path = args.dir.join(format!("{name}.1"));
+        std::fs::write(&path, page).map_err(|e| failed(&path, e))?;
+        program.ui.note(&path.display().to_string());
+    }
     Ok(())
+}
+
+fn failed(path: &Path, e: std::io::Error) -> Error {
+    Error::new(Kind::Write, "can't be written")
+        .caused_by(e)
+        .in_file(path)
+        .hint("name a folder you may write to")
 }

@@ -177,6 +177,13 @@ pub fn command() -> Command {
     })
 }
 
+/// The same with every command declared, for what describes them all.
+pub fn whole_command() -> Command {
+    let mut whole = command();
+    whole.build();
+    whole
+}
+
 /// The formats, the SPECs, the exit statuses.
 fn after_help() -> String {
     let mut text = String::from(
@@ -239,8 +246,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         // Checks every command, for debug builds assert what clap demands.
-        let mut all = command();
-        all.build();
+        let all = whole_command();
         all.clone().debug_assert();
         assert_eq!(all.get_subcommands().filter(|c| c.get_name() != "help").count(), COMMANDS.len());
     }

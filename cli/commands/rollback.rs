@@ -1,10 +1,41 @@
-//! not yet
+//! `keyferry rollback`: a store's newest old generation back in its place.
+
 use super::Program;
-use crate::error::Result;
-/// not yet
+use crate::error::{Failure, Result};
+use crate::place::StoreArg;
+use formats::storeset;
+use std::ffi::OsString;
+
+/// Put a store's newest old generation back
+///
+/// By one rename, as an update does it. The store that was current becomes a generation that a second
+/// rollback does not return to: that one goes further back.
 #[derive(clap::Args)]
-pub struct Args {}
-/// not yet
-pub fn run(_: &Program, _: &Args) -> Result {
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The store
+    store: OsString,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keyferry status client.jks
+  keyferry rollback client.jks";
+
+/// Rolls back.
+pub fn run(program: &Program, args: &Args) -> Result {
+    let path = file(&args.store)?;
+    let on_step = crate::failpoint::on_step();
+    let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
+    program.ui.note(&format!("{}: back to {}", path.display(), current.display()));
     Ok(())
+}
+
+/// The file that a STORE argument means, links resolved.
+pub fn file(store: &std::ffi::OsStr) -> Result<std::path::PathBuf> {
+    let store = StoreArg::parse(store);
+    if store.is_stdio() {
+        return Err(Failure::usage("standard input has no generations"));
+    }
+    Ok(storeset::resolve(&store.path).map_err(|e| e.in_file(&store.path))?)
 }

@@ -1,10 +1,216 @@
-//! not yet
+//! `keyferry status`: a store's keys, what expires, its generations, its last update.
+
 use super::Program;
-use crate::error::Result;
-/// not yet
+use super::rollback::file;
+use crate::error::{Failure, Result};
+use crate::place::StoreArg;
+use crate::secrets::Passwords;
+use crate::time::now_ms;
+use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
+use formats::error::Printable;
+use formats::jobs::list::{Row, row};
+use formats::jobs::{Input, load};
+use formats::model::ItemKind;
+use formats::query::time::rfc3339;
+use formats::storeset::{Generation, generations};
+use formats::{Ctx, Error, Options, Session};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+
+/// Show a store's keys, generations and last update
+///
+/// How many entries it holds, its keys with the ends of their certificates, how many certificates have
+/// expired or soon will, its old generations, and what the last update noted.
 #[derive(clap::Args)]
-pub struct Args {}
-/// not yet
-pub fn run(_: &Program, _: &Args) -> Result {
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The stores
+    #[arg(required = true, value_name = "STORE")]
+    stores: Vec<OsString>,
+
+    /// Print a JSON array with one object for each store
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keyferry status client.jks --password env:PW
+  keyferry status *.p12 --json";
+
+/// What is known of one store.
+#[derive(Serialize)]
+struct Status {
+    store: String,
+    #[serde(flatten)]
+    content: Option<Content>,
+    generations: Vec<Old>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_update: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Content {
+    format: &'static str,
+    entries: Vec<(&'static str, usize)>,
+    keys: Vec<Row>,
+    expired: usize,
+    expiring: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_to_expire: Option<Row>,
+}
+
+#[derive(Serialize)]
+struct Old {
+    path: String,
+    saved: String,
+}
+
+/// Thirty days, in seconds.
+const SOON: i64 = 30 * 86_400;
+
+/// Shows the status.
+pub fn run(program: &Program, args: &Args) -> Result {
+    program.refuse_to_password()?;
+    let ui = &program.ui;
+    if args.json {
+        ui.errors_as_json();
+    }
+    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
+    let passwords = program.passwords(&stores.iter().collect::<Vec<_>>())?;
+    let session = program.session()?;
+    let mut failed = None;
+    let mut all = Vec::new();
+    for store in &stores {
+        let path = file(&store.text)?;
+        let (status, error) = status(store, &path, &passwords, &session);
+        if let Some(e) = error {
+            ui.store_error(&status.store, &e);
+            failed = Some(e.kind());
+        }
+        all.push(status);
+    }
+    let mut out = ui.out();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &all)?;
+        writeln!(out)?;
+    } else {
+        all.iter().try_for_each(|s| print(ui, &mut out, s))?;
+    }
+    out.flush()?;
+    match (failed, stores.len()) {
+        (None, _) => Ok(()),
+        (Some(kind), 1) => Err(Failure::Reported(kind)),
+        (Some(_), _) => Err(Failure::Incomplete),
+    }
+}
+
+/// Generations and record are shown even of a store that can't be read: that is when they are wanted.
+fn status(
+    store: &StoreArg,
+    path: &Path,
+    passwords: &Passwords<'_>,
+    session: &Session,
+) -> (Status, Option<Error>) {
+    let (content, read) = apart(content(store, passwords, session));
+    let (old, listed) = apart(generations(path));
+    let old = old.unwrap_or_default().iter().map(Old::from).collect();
+    let status = Status { store: store.name(), content, generations: old, last_update: last_update(path) };
+    (status, read.or(listed))
+}
+
+fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
+    match result {
+        Ok(value) => (Some(value), None),
+        Err(e) => (None, Some(e)),
+    }
+}
+
+impl From<&Generation> for Old {
+    fn from(g: &Generation) -> Self {
+        Old { path: g.path.to_string_lossy().into_owned(), saved: rfc3339(g.saved_ms / 1000) }
+    }
+}
+
+fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Result<Content, Error> {
+    let source = formats::place::Source::open(&store.path)?;
+    let secrets = passwords.of(store);
+    let ctx = Ctx { secrets: &secrets, options: &Options::default(), session };
+    let loaded = load(&Input { source: &source, format: store.format, ctx })?;
+    let entries = &loaded.store.entries;
+    let count = |k: &ItemKind| entries.iter().filter(|e| e.item.kind() == *k).count();
+    let counts = ItemKind::ALL.iter().map(|k| (k.name(), count(k))).filter(|(_, n)| *n > 0).collect();
+
+    let name = store.name();
+    let rows: Vec<Row> = entries.iter().map(|e| row(&name, loaded.format.name(), e)).collect();
+    let now = now_ms() / 1000;
+    let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
+    let ends = || rows.iter().filter_map(|r| r.not_after.as_deref());
+    Ok(Content {
+        format: loaded.format.name(),
+        entries: counts,
+        expired: ends().filter(|e| *e <= now.as_str()).count(),
+        expiring: ends().filter(|e| *e > now.as_str() && *e <= soon.as_str()).count(),
+        first_to_expire: rows
+            .iter()
+            .filter(|r| r.not_after.as_deref().is_some_and(|e| e > now.as_str()))
+            .min_by(|a, b| a.not_after.cmp(&b.not_after))
+            .cloned(),
+        keys: rows.into_iter().filter(|r| r.kind == ItemKind::Key.name()).collect(),
+    })
+}
+
+/// What the last update noted beside the store. Advice for people; nothing depends on it, so what can't be
+/// read is as good as absent.
+fn last_update(path: &Path) -> Option<serde_json::Value> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".update.json");
+    let text = std::fs::read(name).ok()?;
+    serde_json::from_slice(&text).ok().filter(serde_json::Value::is_object)
+}
+
+fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
+    let format = status.content.as_ref().map_or("unreadable", |c| c.format);
+    writeln!(out, "{}", ui.paint(BOLD, &format!("{}  {format}", Printable(&status.store))))?;
+    if let Some(content) = &status.content {
+        let counts: Vec<_> = content.entries.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+        writeln!(
+            out,
+            "  entries: {}",
+            if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+        )?;
+        for key in &content.keys {
+            let default = if key.default { " (default)" } else { "" };
+            writeln!(out, "  key {}{default}", described(key))?;
+        }
+        if content.expired > 0 {
+            writeln!(out, "  {}", ui.paint(RED, &format!("expired: {}", content.expired)))?;
+        }
+        if content.expiring > 0 {
+            let text = format!("expiring within 30 days: {}", content.expiring);
+            writeln!(out, "  {}", ui.paint(YELLOW, &text))?;
+        }
+        if let Some(first) = &content.first_to_expire {
+            writeln!(out, "  first to expire: {}", described(first))?;
+        }
+    }
+    for old in &status.generations {
+        writeln!(out, "  old {}  saved {}", Printable(&old.path), old.saved)?;
+    }
+    if let Some(serde_json::Value::Object(record)) = &status.last_update {
+        writeln!(out, "  last update:")?;
+        for (field, value) in record {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            writeln!(out, "    {}: {}", Printable(field), Printable(&value))?;
+        }
+    }
     Ok(())
+}
+
+fn described(row: &Row) -> String {
+    let text = |t: &Option<String>| Printable(t.as_deref().unwrap_or("-")).to_string();
+    let day = row.not_after.as_deref().and_then(|e| e.get(..10)).unwrap_or("-");
+    format!("\"{}\"  {}  until {day}", text(&row.label), text(&row.subject))
 }

@@ -16,7 +16,7 @@ const SIGNATURES: &[(&str, Is)] = &[
     ("KeePass database", |b| b.starts_with(&[0x03, 0xd9, 0xa2, 0x9a])),
     ("macOS keychain", |b| b.starts_with(b"kych")),
     ("serialized certificate store of Windows", |b| b.starts_with(b"\0\0\0\0CERT")),
-    ("IBM CMS key database (kdb)", is_kdb),
+    ("key database of IBM GSKit (kdb)", is_kdb),
     ("SQLite database", |b| b.starts_with(b"SQLite format 3\0")),
     ("PuTTY private key", |b| b.starts_with(b"PuTTY-User-Key-File-")),
     ("Bouncy Castle BCFKS store", is_bcfks),
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(named(b"kych\0\x01\0\0"), Some("macOS keychain"));
         assert_eq!(named(b"\0\0\0\0CERT"), Some("serialized certificate store of Windows"));
         let kdb = b"7H\x03\x02\0\0\0\0X509KEY\0";
-        assert_eq!(named(kdb), Some("IBM CMS key database (kdb)"));
+        assert_eq!(named(kdb), Some("key database of IBM GSKit (kdb)"));
         assert_eq!(named(b""), None);
     }
 }

@@ -30,6 +30,11 @@ pub trait Format: Sync {
         self.name() == format
     }
 
+    /// Whether it can mark one key as the default.
+    fn marks_default(&self) -> bool {
+        false
+    }
+
     /// Whether these bytes are of this format. Content decides, never the name.
     fn detect(&self, probe: &Probe<'_>) -> Match;
 

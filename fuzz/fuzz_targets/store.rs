@@ -19,7 +19,9 @@ pub fn read(name: &str, data: &[u8]) {
         let _ = secret.open(&ctx);
     }
     let mut staging = Staging::memory();
-    if format.write(&store, None, &mut staging, &ctx).is_ok() && let Ok(written) = staging.source() {
+    if format.write(&store, None, &mut staging, &ctx).is_ok()
+        && let Ok(written) = staging.source()
+    {
         let _ = format.read(&written, &ctx);
     }
 }

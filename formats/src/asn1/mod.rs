@@ -4,9 +4,13 @@
 //! MACed part of a PKCS#12, which strict readers refuse. It never re-encodes, never allocates by a length
 //! read from the input, and bounds nesting.
 
+pub mod armour;
 mod certificate;
 pub mod oid;
+pub mod pkcs7;
+pub mod pkcs8;
 mod reader;
+pub mod shape;
 mod writer;
 
 pub use certificate::{CertFields, cert_fields};

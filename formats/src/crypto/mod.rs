@@ -9,7 +9,7 @@ pub mod cipher;
 pub mod hash;
 pub mod kdf;
 pub mod pbe;
-mod phrase;
+pub(crate) mod phrase;
 pub mod public;
 
 #[cfg(test)]

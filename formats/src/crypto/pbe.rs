@@ -261,6 +261,16 @@ fn rc2_bits(version: &Tlv<'_>) -> Result<usize> {
     }
 }
 
+/// The PKCS#12 cipher that an `AlgorithmIdentifier` names, if it names one, and its rounds.
+pub(crate) fn facts(algorithm: &Tlv<'_>) -> Result<(Option<Cipher>, Option<u64>)> {
+    Ok(match Scheme::parse(algorithm)? {
+        Scheme::Pkcs12 { cipher, rounds, .. } => (Some(cipher), Some(rounds)),
+        Scheme::Pkcs5v1 { rounds, .. } => (None, Some(rounds)),
+        Scheme::Pkcs5v2 { kdf: Kdf::Pbkdf2 { rounds, .. }, .. } => (None, Some(rounds)),
+        Scheme::Pkcs5v2 { .. } => (None, None),
+    })
+}
+
 fn unknown(what: &str, id: &Tlv<'_>) -> Error {
     Error::unsupported(format!("the {what} {} is not supported", oid::dotted(id.content))).at(id.at)
 }

@@ -59,6 +59,10 @@ impl Format for Jks {
         carries(&[ItemKind::Key, ItemKind::Cert])
     }
 
+    fn keeps(&self, format: &str) -> bool {
+        format == layout::FACTS
+    }
+
     fn detect(&self, probe: &Probe<'_>) -> Match {
         detect(&JKS, probe)
     }
@@ -103,6 +107,10 @@ impl Format for Jceks {
             default: "200000",
             help: "rounds of key derivation around each key, from 10000 to 5000000",
         }]
+    }
+
+    fn keeps(&self, format: &str) -> bool {
+        format == layout::FACTS
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {

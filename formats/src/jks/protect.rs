@@ -176,13 +176,14 @@ fn check(password: &[u8], plain: &[u8]) -> [u8; SHA1_LEN] {
 
 /// The parameters of `PBEWithMD5AndTripleDES`.
 #[derive(Debug)]
-struct Pbe {
+pub struct Pbe {
     salt: [u8; PBE_SALT_LEN],
     count: u64,
 }
 
 impl Pbe {
-    fn parse(parameters: Tlv<'_>) -> Result<Self> {
+    /// From their DER.
+    pub fn parse(parameters: Tlv<'_>) -> Result<Self> {
         if parameters.tag != Tag::SEQUENCE {
             return Err(parameters.error("PBE parameters expected, found something else"));
         }
@@ -204,7 +205,8 @@ impl Pbe {
         tlv_of(0x30, &[&octet_string(&self.salt), &integer(self.count)])
     }
 
-    fn decipher(&self, data: &[u8], password: &Password, ctx: &Ctx<'_>) -> Result<Zeroizing<Vec<u8>>> {
+    /// Deciphers; `Kind::Password` when the padding comes out wrong.
+    pub fn decipher(&self, data: &[u8], password: &Password, ctx: &Ctx<'_>) -> Result<Zeroizing<Vec<u8>>> {
         let derived = self.derive(password, ctx)?;
         let cipher = new_cipher::<cbc::Decryptor<TdesEde3>>(&derived)?;
         let mut plain = Zeroizing::new(data.to_vec());

@@ -94,7 +94,7 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
         let how = storeset::Commit { store: &target, expected, on_step: job.on_step };
-        report.old = storeset::commit(staging, &how)?;
+        report.old = storeset::commit(staging, &how)?.old;
         if exists {
             storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false)?;
         }

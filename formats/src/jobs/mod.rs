@@ -3,6 +3,7 @@
 
 mod build;
 pub mod convert;
+pub mod diff;
 mod labels;
 pub mod list;
 mod prepare;

@@ -47,6 +47,7 @@ pub(super) fn prepare(
         .hint("choose one with --label, or write pem, which holds all"));
     }
     foreign_facts(&entries, to, &mut losses);
+    default_mark(&entries, to, &mut losses);
     match carries.labels {
         Labels::None if entries.iter().any(|e| e.label.is_some()) => {
             losses.push(Loss::new(
@@ -142,6 +143,18 @@ fn unreadable(e: &Error) -> Loss {
     let label = e.place().label.clone().unwrap_or_default();
     let at = e.place().offset.map(|o| format!(" at byte {o:#x}")).unwrap_or_default();
     Loss::new(LossKind::Unreadable, label, format!("{}{at}", e.message()))
+}
+
+/// The mark of the default key: a loss where there are several to choose from.
+fn default_mark(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
+    let Some(marked) = entries.iter().find(|e| e.default && !to.marks_default()) else { return };
+    let keys = entries.iter().filter(|e| matches!(e.item, Item::Key { .. })).count();
+    let kind = if keys > 1 { LossKind::Default } else { LossKind::Note };
+    losses.push(Loss::new(
+        kind,
+        marked.label_text(),
+        format!("{} can't mark it as the default key", to.name()),
+    ));
 }
 
 /// Facts that only the source's format knows: noted once for each, with how many entries have it.

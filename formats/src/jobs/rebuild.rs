@@ -143,37 +143,29 @@ type Built<'a> = (Located<'a>, [u8; 32], Option<Staged>, StoreReport);
 
 /// Moves every staged store into place. When one fails, those before it are put back.
 fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
-    let mut done: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
-    let undo = |done: &[(PathBuf, Option<PathBuf>)], e: Error| {
-        // The first failure is the one to report; what can't be put back is said with it.
-        let failed: Vec<_> =
-            done.iter().rev().filter_map(|(p, old)| storeset::undo(p, old.as_deref()).err()).collect();
-        failed.into_iter().fold(e, |e, f| {
-            Error::new(Kind::Write, format!("{}; and {f}", e.message()))
-                .in_file(e.place().path.as_deref().unwrap_or(Path::new("")))
-        })
-    };
-    let mut changed = false;
+    let mut done = Vec::new();
     for (place, digest, staged, report) in built.iter_mut() {
-        let Some(Staged::Ready(staging)) = staged.take_if(|s| matches!(s, Staged::Ready(_))) else {
+        match staged.take() {
+            None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
-            if matches!(staged, Some(Staged::Same)) {
-                place.record(digest)?;
+            Some(Staged::Same) => place.record(digest)?,
+            Some(Staged::Ready(staging)) => {
+                let how =
+                    storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
+                match storeset::commit(staging, &how) {
+                    Ok(committed) => {
+                        report.old.clone_from(&committed.old);
+                        done.push(committed);
+                    }
+                    Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
+                }
             }
-            continue;
-        };
-        let how = storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
-        match storeset::commit(staging, &how) {
-            Ok(old) => {
-                done.push((place.path.clone(), old.clone()));
-                report.old = old;
-                changed = true;
-            }
-            Err(e) => return Err(undo(&done, e.in_file(place.target.path))),
         }
     }
-    if changed && let Err(e) = (job.after)() {
-        return Err(undo(&done, e));
+    if !done.is_empty()
+        && let Err(e) = (job.after)()
+    {
+        return Err(take_back(done, e));
     }
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
         place.record(digest)?;
@@ -181,6 +173,15 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
         report.pruned = storeset::prune(&place.path, job.keep, RETENTION_MS, now, false)?;
     }
     Ok(())
+}
+
+/// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
+/// said with it.
+fn take_back(done: Vec<storeset::Committed>, cause: Error) -> Error {
+    let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
+    failed.fold(cause, |cause, e| {
+        Error::new(Kind::Write, format!("{}; and {e}", cause.message())).caused_by(cause)
+    })
 }
 
 /// Old generations younger than this stay, however many there are.

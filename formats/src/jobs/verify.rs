@@ -8,7 +8,7 @@
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::Labels;
-use crate::model::{Entry, Item, Store};
+use crate::model::{Entry, Item, Secret, Store};
 use foldhash::quality::FixedState;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -67,11 +67,7 @@ impl Expected {
         for entry in &back.entries {
             match &entry.item {
                 Item::Key { key, chain } => {
-                    if let Err(e) = key.open(ctx)
-                        && !(e.kind() == Kind::Password && key.seal().is_some_and(|s| s.raw().is_some()))
-                    {
-                        return Err(wrong("a key can't be opened again".to_owned()).caused_by(e));
-                    }
+                    reopen(key, ctx)?;
                     match keys.get_mut(&self.key_print(entry)) {
                         Some((n, _)) if *n > 0 => *n -= 1,
                         _ => {
@@ -89,7 +85,7 @@ impl Expected {
                 }
                 item => {
                     if let Some(secret) = entry.secret() {
-                        secret.open(ctx)?;
+                        reopen(secret, ctx)?;
                     }
                     let p = self.lone_print(entry);
                     if !self.lone.contains_key(&p) {
@@ -123,22 +119,12 @@ impl Expected {
 
     fn key_print(&self, entry: &Entry) -> Print {
         let leaf: &[u8] = entry.object().map_or(&[], |d| d);
-        let secret = entry.secret();
-        match secret.and_then(|s| s.opened()) {
-            Some(key) => print((self.label(entry), leaf, 0u8, &**key.bytes)),
-            None => print((
-                self.label(entry),
-                leaf,
-                1u8,
-                secret.and_then(|s| s.seal()).and_then(|s| s.raw()).unwrap_or(&[]),
-            )),
-        }
+        print((self.label(entry), leaf, material(entry)))
     }
 
     fn lone_print(&self, entry: &Entry) -> Print {
         let body: &[u8] = entry.object().map_or(&[], |d| d);
-        let key: &[u8] = entry.secret().and_then(|s| s.opened()).map_or(&[], |k| &k.bytes);
-        print((self.label(entry), entry.item.kind(), body, key))
+        print((self.label(entry), entry.item.kind(), body, material(entry)))
     }
 
     /// The label as far as the format keeps it.
@@ -148,6 +134,24 @@ impl Expected {
             Labels::Optional => entry.label_text().into_owned(),
             Labels::Unique(fold) => fold(&entry.label_text()),
         }
+    }
+}
+
+/// Opens a key again; one that was copied as it stood, under a password that nobody gave, stays sealed.
+fn reopen(key: &Secret, ctx: &Ctx<'_>) -> Result<()> {
+    match key.open(ctx) {
+        Err(e) if e.kind() == Kind::Password && key.seal().is_some_and(|s| s.raw().is_some()) => Ok(()),
+        Err(e) => Err(wrong("a key can't be opened again".to_owned()).caused_by(e)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The key's bytes: in the clear where it is open, as they stand in the file where it stayed sealed.
+fn material(entry: &Entry) -> (bool, &[u8]) {
+    let Some(secret) = entry.secret() else { return (true, &[]) };
+    match secret.opened() {
+        Some(key) => (true, &key.bytes),
+        None => (false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[])),
     }
 }
 

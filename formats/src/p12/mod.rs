@@ -1,41 +1,110 @@
-//! PKCS#12.
+//! PKCS#12 (`.p12`, `.pfx`): RFC 7292, with PBES2 of RFC 8018 and PBMAC1 of RFC 9579.
+//!
+//! ```text
+//! PFX
+//! ├ authSafe: OCTET STRING of AuthenticatedSafe, over which the MAC goes        decode
+//! │  ├ encryptedData → SafeContents: certificates, CRLs                         bag
+//! │  └ data          → SafeContents: keys and secrets, each enciphered          bag, seal
+//! └ macData                                                                     mac
+//! ```
+//! Reading takes BER at every level, for NSS writes indefinite lengths even inside what the MAC covers.
+//! The way inwards is [`decode`] (bytes to bags), then [`pair`] (bags to entries, with [`chain`]); the way
+//! outwards [`encode`], with the algorithms of a [`profile`].
+//!
+//! How it maps to the model:
+//!
+//! | PKCS#12 | model |
+//! |---|---|
+//! | key bag and the certificate of the same public key | `Key` with its chain |
+//! | certificate with Java's trustedKeyUsage | `Cert`, an anchor for everything, as Java takes it |
+//! | certificate without it, in no chain | `Cert`, trust unknown |
+//! | certificate without it, in a chain | no entry of its own |
+//! | secretBag | `Symmetric`; other types than Java's keep their OID as algorithm |
+//! | crlBag | `Crl` |
+//! | sdsiCertificate, unknown bags | `Other`, a SafeBag without its attributes |
+//! | friendlyName, localKeyID | label; made anew |
+//! | other attributes | `Attr`, named by OID, the value a SET's DER |
+//!
+//! `authenticated` is true only where a MAC was there and fits: a store without MAC, or read without a
+//! password, has proved nothing.
+
+mod bag;
+mod chain;
+mod decode;
+mod encode;
+mod mac;
+mod names;
+mod pair;
+mod piece;
+mod profile;
+mod seal;
+#[cfg(test)]
+mod tests;
 
 use crate::context::Ctx;
-use crate::error::{Error, Result};
-use crate::format::{Carries, Format, Labels, Match, PasswordUse, TrustRange};
+use crate::error::Result;
+use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
 use crate::model::{ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
+
+/// The format's name.
+const NAME: &str = "p12";
 
 /// PKCS#12.
 pub struct P12;
 
 impl Format for P12 {
     fn name(&self) -> &'static str {
-        "p12"
+        NAME
     }
+
     fn title(&self) -> &'static str {
         "PKCS#12"
     }
+
     fn suffixes(&self) -> &'static [&'static str] {
-        &["p12"]
+        &["p12", "pfx", "pkcs12"]
     }
+
     fn carries(&self) -> Carries {
         Carries {
-            items: &[ItemKind::Cert],
-            labels: Labels::None,
+            items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Secret, ItemKind::Crl, ItemKind::Other],
+            labels: Labels::Unique(str::to_lowercase),
             many: true,
-            trust: TrustRange::None,
-            password: PasswordUse::Never,
+            trust: TrustRange::OneBit,
+            password: PasswordUse::WithKeys,
             swap: true,
         }
     }
-    fn detect(&self, _: &Probe<'_>) -> Match {
-        Match::No
+
+    fn options(&self) -> &'static [Opt] {
+        profile::OPTIONS
     }
-    fn read(&self, _: &Source, _: &Ctx<'_>) -> Result<Store> {
-        Err(Error::unsupported("not yet"))
+
+    fn detect(&self, probe: &Probe<'_>) -> Match {
+        if is_pfx(probe.head) { Match::Yes } else { Match::No }
     }
-    fn write(&self, _: &Store, _: Option<&Source>, _: &mut Staging, _: &Ctx<'_>) -> Result<Vec<Loss>> {
-        Err(Error::unsupported("not yet"))
+
+    fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
+        Ok(pair::store(decode::decode(from.bytes()?, ctx)?, ctx))
     }
+
+    fn write(
+        &self,
+        store: &Store,
+        base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        let (bytes, losses) = encode::encode(store, base, ctx)?;
+        to.file()?.put(&bytes)?;
+        Ok(losses)
+    }
+}
+
+/// A SEQUENCE, in whatever form of length, that begins with INTEGER 3.
+fn is_pfx(head: &[u8]) -> bool {
+    let [0x30, length, rest @ ..] = head else { return false };
+    let more = if *length > 0x80 { usize::from(*length & 0x7f) } else { 0 };
+    rest.get(more..).is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03, 0x30]))
 }

@@ -1,4 +1,5 @@
 //! Distinguished names and times as text; conditions on entries.
 
+pub mod describe;
 pub mod dn;
 pub mod time;

@@ -1,0 +1,598 @@
+//! From a store to bytes: lengths first, one buffer, enciphered in place.
+//!
+//! What is written, beyond RFC 7292, and for whom:
+//!
+//! - friendlyName on every entry and on both halves of a pair: GSKit can't look up what has none, NSS
+//!   takes it from the certificate, Java from the key.
+//! - localKeyID on every key, unlike any other: NSS refuses a file with two equal ones, Java pairs the
+//!   first match.
+//! - Java's trustedKeyUsage on trusted certificates, without which Java drops them.
+//! - Certificates of chains once each, although Java repeats them: it finds them all the same, and GSKit
+//!   would rename a trusted one to its subject.
+//! - Keys always enciphered: Java passes over those in the clear.
+
+use super::bag::{ANY_USAGE, is_other, is_public};
+use super::names;
+use super::profile::Profile;
+use crate::asn1::{self, header_len, oid, put_header};
+use crate::context::Ctx;
+use crate::crypto::pbe::{Keyed, Keyer};
+use crate::error::{Error, Result};
+use crate::model::{
+    Attr, Entry, Item, ItemKind, KeyMaterial, Level, Link, Loss, LossKind, Secret, Store, Trust,
+};
+use crate::place::Source;
+use foldhash::quality::RandomState;
+use sha1::{Digest, Sha1};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use zeroize::Zeroizing;
+
+/// A whole file, and what of `store` it doesn't hold.
+pub(super) fn encode(store: &Store, base: Option<&Source>, ctx: &Ctx<'_>) -> Result<(Vec<u8>, Vec<Loss>)> {
+    let mut plan = Plan::default();
+    let Some(password) = ctx.secrets.store()? else {
+        refuse_secrets(store)?;
+        plan.fill(store, None, ctx)?;
+        return Ok((file(&plan, None, None)?, plan.losses));
+    };
+    let profile = Profile::choose(ctx, base)?;
+    let certs = Keyer::new(profile.certs, &password, profile.rounds, ctx.session)?;
+    let other;
+    let keys = if profile.keys == profile.certs {
+        &certs
+    } else {
+        other = Keyer::new(profile.keys, &password, profile.rounds, ctx.session)?;
+        &other
+    };
+    plan.fill(store, Some(keys), ctx)?;
+    if !password.bytes().is_ascii() {
+        let text = "Java before 25 opens no PKCS#12 whose password is not ASCII";
+        plan.losses.push(Loss::new(LossKind::Note, "", text));
+    }
+    let mac = profile.mac(&password, ctx)?;
+    let keyed = if plan.open.is_empty() { None } else { Some(certs.next(ctx.session)?) };
+    Ok((file(&plan, keyed.as_ref(), Some(&mac))?, plan.losses))
+}
+
+/// Without a password only what anybody may see is written.
+fn refuse_secrets(store: &Store) -> Result<()> {
+    let secret = store
+        .entries
+        .iter()
+        .find(|e| e.secret().is_some() || matches!(&e.item, Item::Other { what, .. } if !is_public(what)));
+    match secret {
+        None => Ok(()),
+        Some(e) => Err(Error::password("a PKCS#12 file with keys needs a password")
+            .in_entry(e.label_text())
+            .hint("give one, or leave the keys out with --certs-only")),
+    }
+}
+
+/// All bags, with their lengths, before the first byte is written.
+#[derive(Default)]
+struct Plan<'a> {
+    /// Bags for the first SafeContents, which is enciphered as a whole.
+    open: Vec<Bag<'a>>,
+    /// Bags whose content is enciphered by itself.
+    shrouded: Vec<Bag<'a>>,
+    /// The bags' attribute sets, one after the other.
+    attributes: Vec<u8>,
+    losses: Vec<Loss>,
+}
+
+struct Bag<'a> {
+    body: Body<'a>,
+    /// Where its attributes end in [`Plan::attributes`]; they begin where the bag before it ended.
+    attributes: std::ops::Range<usize>,
+}
+
+enum Body<'a> {
+    Cert(&'a [u8]),
+    Crl(&'a [u8]),
+    /// The fields bagId and bagValue.
+    Other(&'a [u8]),
+    Key(Shroud<'a>),
+    Secret(Shroud<'a>),
+}
+
+/// An `EncryptedPrivateKeyInfo`, or what it is made from.
+enum Shroud<'a> {
+    Copied(&'a [u8]),
+    Fresh { pkcs8: Cow<'a, Zeroizing<Vec<u8>>>, keyed: Keyed },
+}
+
+/// One attribute.
+enum Attribute<'a> {
+    /// friendlyName, with the bytes of its UTF-16.
+    Name(&'a str, usize),
+    /// localKeyID
+    Id(&'a [u8]),
+    /// OID (content octets) and the SET.
+    Kept(Cow<'a, [u8]>, &'a [u8]),
+}
+
+impl<'a> Plan<'a> {
+    fn fill(&mut self, store: &'a Store, keyer: Option<&Keyer>, ctx: &Ctx<'_>) -> Result<()> {
+        let mut chains = Chains::of(store);
+        let many_keys = chains.leaves.len() > 1;
+        for entry in &store.entries {
+            if entry.default && many_keys {
+                let text = "PKCS#12 has no mark for the default key";
+                self.losses.push(Loss::new(LossKind::Default, entry.label_text(), text));
+            }
+            let label = self.label(entry);
+            match &entry.item {
+                Item::Key { key, chain } => {
+                    let keyer = keyer.ok_or_else(|| Error::password("a key needs a password"))?;
+                    self.key(entry, &label, key, chain, &mut chains, keyer, ctx)?;
+                }
+                Item::Cert(der) => self.cert(entry, &label, der),
+                Item::Crl(der) => self.push(Body::Crl(der), Some(&label), None, &entry.attrs, None),
+                Item::Symmetric(secret) => {
+                    let keyer = keyer.ok_or_else(|| Error::password("a key needs a password"))?;
+                    self.secret(entry, &label, secret, keyer, ctx)?;
+                }
+                Item::Other { what, body } => match is_other(what, body) {
+                    Some(fields) => {
+                        self.push(Body::Other(fields), Some(&label), None, &entry.attrs, None);
+                    }
+                    None => self.lose(LossKind::Other, entry, format!("PKCS#12 holds no {what}")),
+                },
+                Item::Request { .. } => {
+                    self.lose(LossKind::Request, entry, "PKCS#12 holds no requests".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, kind: LossKind, entry: &Entry, why: String) {
+        self.losses.push(Loss::new(kind, entry.label_text(), why));
+    }
+
+    fn label(&mut self, entry: &'a Entry) -> Cow<'a, str> {
+        if entry.label.as_ref().is_some_and(|l| l.as_str().is_none()) {
+            let text = "PKCS#12 labels are Unicode, this one is not UTF-8";
+            self.lose(LossKind::Label, entry, text.to_owned());
+        }
+        entry.label_text()
+    }
+
+    #[allow(clippy::too_many_arguments)] // one call
+    fn key(
+        &mut self,
+        entry: &'a Entry,
+        label: &str,
+        key: &'a Secret,
+        chain: &'a [Link],
+        chains: &mut Chains<'a>,
+        keyer: &Keyer,
+        ctx: &Ctx<'_>,
+    ) -> Result<()> {
+        self.note_trust_of_key(entry);
+        let shroud = match (key.opened(), key.seal().filter(|s| s.format() == super::NAME)) {
+            (None, Some(seal)) if seal.raw().is_some() => Shroud::Copied(seal.raw().unwrap_or_default()),
+            _ => {
+                let pkcs8 = Cow::Borrowed(&key.open(ctx)?.bytes);
+                Shroud::Fresh { pkcs8, keyed: keyer.next(ctx.session)? }
+            }
+        };
+        let (id, first) = chains.id(chain, label);
+        self.push(Body::Key(shroud), Some(label), Some(&id), &entry.attrs, None);
+        for (at, link) in chain.iter().enumerate() {
+            if at == 0 {
+                self.push(Body::Cert(&link.cert), Some(label), Some(&id), &link.attrs, None);
+            } else if first && chains.takes(&link.cert) {
+                let name = link.label.as_ref().map(|l| l.text());
+                self.push(Body::Cert(&link.cert), name.as_deref(), None, &link.attrs, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_trust_of_key(&mut self, entry: &Entry) {
+        match &entry.trust {
+            Some(t) if t.distrusts() => {
+                let text = "Java's PKCS#12 can't say that a key's certificate is distrusted";
+                self.lose(LossKind::Trust, entry, text.to_owned());
+            }
+            Some(t) if *t != Trust::default() => {
+                let text = "PKCS#12 keeps no trust with a key's certificate";
+                self.lose(LossKind::Note, entry, text.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn cert(&mut self, entry: &'a Entry, label: &str, der: &'a [u8]) {
+        let usage = entry.attrs.iter().find(|a| is_usage(a)).map_or(ANY_USAGE, |a| &a.value);
+        let usage = match &entry.trust {
+            None => Some(usage),
+            Some(t) if t.is_full_anchor() => Some(usage),
+            Some(t) if t.distrusts() => {
+                let text = "PKCS#12 can't say that a certificate is distrusted; it is written as not trusted";
+                self.lose(LossKind::Trust, entry, text.to_owned());
+                None
+            }
+            Some(t) if has(t, Level::Anchor) || has(t, Level::Peer) => {
+                if raises(t, der) {
+                    let text = "readers of PKCS#12 will trust it for everything";
+                    self.lose(LossKind::TrustRaised, entry, text.to_owned());
+                }
+                Some(usage)
+            }
+            Some(_) => {
+                let text = "PKCS#12 can't say that a certificate is not trusted, only leave it open";
+                self.lose(LossKind::Trust, entry, text.to_owned());
+                None
+            }
+        };
+        self.push(Body::Cert(der), Some(label), None, &entry.attrs, usage);
+    }
+
+    fn secret(
+        &mut self,
+        entry: &'a Entry,
+        label: &str,
+        secret: &'a Secret,
+        keyer: &Keyer,
+        ctx: &Ctx<'_>,
+    ) -> Result<()> {
+        let shroud = match (secret.opened(), secret.seal().filter(|s| s.format() == super::NAME)) {
+            (None, Some(seal)) if seal.raw().is_some() => Shroud::Copied(seal.raw().unwrap_or_default()),
+            _ => match secret_as_pkcs8(secret.open(ctx)?) {
+                Some(pkcs8) => Shroud::Fresh { pkcs8: Cow::Owned(pkcs8), keyed: keyer.next(ctx.session)? },
+                None => {
+                    let text = "its algorithm has no object identifier, which PKCS#12 needs";
+                    self.lose(LossKind::Secret, entry, text.to_owned());
+                    return Ok(());
+                }
+            },
+        };
+        // Java reads no secret without an id; which one doesn't matter.
+        let id = Sha1::digest(label.as_bytes());
+        self.push(Body::Secret(shroud), Some(label), Some(&id), &entry.attrs, None);
+        Ok(())
+    }
+
+    /// Adds a bag. `usage` is the value of Java's trustedKeyUsage.
+    fn push(
+        &mut self,
+        body: Body<'a>,
+        label: Option<&str>,
+        id: Option<&[u8]>,
+        kept: &[Attr],
+        usage: Option<&[u8]>,
+    ) {
+        let mut list: Vec<Attribute<'_>> = Vec::with_capacity(3 + kept.len());
+        list.extend(label.map(|l| Attribute::Name(l, l.encode_utf16().count() * 2)));
+        list.extend(id.map(Attribute::Id));
+        list.extend(usage.map(|u| Attribute::Kept(Cow::Borrowed(oid::JAVA_TRUSTED_KEY_USAGE), u)));
+        for attr in kept.iter().filter(|a| a.format == super::NAME && !is_usage(a)) {
+            list.extend(oid::from_dotted(&attr.id).map(|id| Attribute::Kept(Cow::Owned(id), &attr.value)));
+        }
+        // DER orders a SET OF by its members' encodings; shorter ones have the smaller length octets.
+        list.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.id().cmp(b.id())));
+        let start = self.attributes.len();
+        let total: usize = list.iter().map(|a| header_len(a.len()) + a.len()).sum();
+        if total > 0 {
+            put_header(&mut self.attributes, 0x31, total);
+            list.iter().for_each(|a| a.put(&mut self.attributes));
+        }
+        let bag = Bag { attributes: start..self.attributes.len(), body };
+        match bag.body {
+            Body::Key(_) | Body::Secret(_) => self.shrouded.push(bag),
+            _ => self.open.push(bag),
+        }
+    }
+}
+
+/// A friendlyName, a localKeyID and trustedKeyUsage are made anew; only the last may be kept.
+fn is_usage(attr: &Attr) -> bool {
+    attr.format == super::NAME && attr.id == "2.16.840.1.113894.746875.1.1"
+}
+
+fn has(trust: &Trust, level: Level) -> bool {
+    trust.levels.contains(&level) || trust.usages.iter().any(|(_, l)| *l == level)
+}
+
+/// Whether trust for everything is more than `trust` says: a purpose is open, or a CA is only a peer.
+fn raises(trust: &Trust, der: &[u8]) -> bool {
+    let is_ca = || asn1::cert_fields(der).is_ok_and(|f| f.is_ca());
+    trust.levels.contains(&Level::Unset) || (has(trust, Level::Peer) && is_ca())
+}
+
+/// Which certificates of chains are still to be written, and which leaves are there more than once.
+struct Chains<'a> {
+    /// Certificates that get a bag as a leaf or as an entry of their own, or have one already.
+    placed: HashSet<&'a [u8], RandomState>,
+    /// How many keys with this leaf were written.
+    leaves: HashMap<&'a [u8], usize, RandomState>,
+}
+
+impl<'a> Chains<'a> {
+    fn of(store: &'a Store) -> Self {
+        let mut out = Chains { placed: HashSet::default(), leaves: HashMap::default() };
+        let mut above: HashSet<&[u8], RandomState> = HashSet::default();
+        for entry in &store.entries {
+            if let Item::Key { chain, .. } = &entry.item {
+                out.leaves.extend(chain.first().map(|l| (&*l.cert, 0)));
+                above.extend(chain.iter().skip(1).map(|l| &*l.cert));
+            }
+        }
+        out.placed.extend(out.leaves.keys().copied());
+        if !above.is_empty() {
+            let certs = store.entries.iter().filter(|e| e.item.kind() == ItemKind::Cert);
+            out.placed.extend(certs.filter_map(Entry::object).map(|d| &**d).filter(|d| above.contains(d)));
+        }
+        out
+    }
+
+    /// Whether this certificate of a chain needs a bag; from now on it has one.
+    fn takes(&mut self, cert: &'a [u8]) -> bool {
+        self.placed.insert(cert)
+    }
+
+    /// The localKeyID for a key with this chain, and whether it is the first with its leaf.
+    fn id(&mut self, chain: &'a [Link], label: &str) -> ([u8; 20], bool) {
+        let Some(leaf) = chain.first() else { return (Sha1::digest(label.as_bytes()).into(), true) };
+        let count = self.leaves.entry(&leaf.cert).or_default();
+        *count += 1;
+        let hash = Sha1::new().chain_update(&*leaf.cert);
+        match *count {
+            1 => (hash.finalize().into(), true),
+            n => (hash.chain_update((n as u64).to_be_bytes()).finalize().into(), false),
+        }
+    }
+}
+
+/// Java's shape of a secret key: PKCS#8 whose algorithm names the cipher and whose key is the raw octets.
+/// `None` where the algorithm has no OID.
+fn secret_as_pkcs8(key: &KeyMaterial) -> Option<Zeroizing<Vec<u8>>> {
+    let id = names::to_oid(key.algorithm.as_deref()?)?;
+    let algorithm = asn1::tlv_of(0x30, &[&asn1::oid_tlv(&id), &[0x05, 0x00]]);
+    let content = 3 + algorithm.len() + header_len(key.bytes.len()) + key.bytes.len();
+    let mut out = Zeroizing::new(Vec::with_capacity(header_len(content) + content));
+    put_header(&mut out, 0x30, content);
+    out.extend_from_slice(&[0x02, 0x01, 0x00]);
+    out.extend_from_slice(&algorithm);
+    put_header(&mut out, 0x04, key.bytes.len());
+    out.extend_from_slice(&key.bytes);
+    Some(out)
+}
+
+impl Attribute<'_> {
+    fn id(&self) -> &[u8] {
+        match self {
+            Attribute::Name(..) => oid::FRIENDLY_NAME,
+            Attribute::Id(_) => oid::LOCAL_KEY_ID,
+            Attribute::Kept(id, _) => id,
+        }
+    }
+
+    /// Bytes of the SEQUENCE's content.
+    fn len(&self) -> usize {
+        let set = match self {
+            Attribute::Name(_, n) => wrapped(wrapped(*n)),
+            Attribute::Id(id) => wrapped(wrapped(id.len())),
+            Attribute::Kept(_, set) => set.len(),
+        };
+        wrapped(self.id().len()) + set
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_header(out, 0x30, self.len());
+        put_header(out, 0x06, self.id().len());
+        out.extend_from_slice(self.id());
+        match self {
+            Attribute::Name(text, n) => {
+                put_header(out, 0x31, wrapped(*n));
+                put_header(out, 0x1e, *n);
+                text.encode_utf16().for_each(|unit| out.extend_from_slice(&unit.to_be_bytes()));
+            }
+            Attribute::Id(id) => {
+                put_header(out, 0x31, wrapped(id.len()));
+                put_header(out, 0x04, id.len());
+                out.extend_from_slice(id);
+            }
+            Attribute::Kept(_, set) => out.extend_from_slice(set),
+        }
+    }
+}
+
+/// Bytes of an element around a content of `len` bytes.
+fn wrapped(len: usize) -> usize {
+    header_len(len) + len
+}
+
+impl Shroud<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Shroud::Copied(raw) => raw.len(),
+            Shroud::Fresh { pkcs8, keyed } => keyed.pkcs8_len(pkcs8.len()),
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Shroud::Copied(raw) => out.extend_from_slice(raw),
+            Shroud::Fresh { pkcs8, keyed } => keyed.put_pkcs8(pkcs8, out)?,
+        }
+        Ok(())
+    }
+}
+
+impl Bag<'_> {
+    /// Bytes of bagId and bagValue.
+    fn fields_len(&self) -> usize {
+        match &self.body {
+            Body::Cert(der) => wrapped(oid::CERT_BAG.len()) + wrapped(typed_len(oid::X509_CERTIFICATE, der)),
+            Body::Crl(der) => wrapped(oid::CRL_BAG.len()) + wrapped(typed_len(oid::X509_CRL, der)),
+            Body::Other(fields) => fields.len(),
+            Body::Key(shroud) => wrapped(oid::SHROUDED_KEY_BAG.len()) + wrapped(shroud.len()),
+            Body::Secret(shroud) => wrapped(oid::SECRET_BAG.len()) + wrapped(secret_bag_len(shroud)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.fields_len() + self.attributes.len()
+    }
+
+    fn put(&self, attributes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        put_header(out, 0x30, self.len());
+        match &self.body {
+            Body::Cert(der) => put_typed(oid::CERT_BAG, oid::X509_CERTIFICATE, der, out),
+            Body::Crl(der) => put_typed(oid::CRL_BAG, oid::X509_CRL, der, out),
+            Body::Other(fields) => out.extend_from_slice(fields),
+            Body::Key(shroud) => {
+                put_oid(out, oid::SHROUDED_KEY_BAG);
+                put_header(out, 0xa0, shroud.len());
+                shroud.put(out)?;
+            }
+            Body::Secret(shroud) => {
+                put_oid(out, oid::SECRET_BAG);
+                put_header(out, 0xa0, secret_bag_len(shroud));
+                put_header(out, 0x30, secret_content_len(shroud));
+                put_oid(out, oid::SHROUDED_KEY_BAG);
+                put_header(out, 0xa0, wrapped(shroud.len()));
+                put_header(out, 0x04, shroud.len());
+                shroud.put(out)?;
+            }
+        }
+        out.extend_from_slice(attributes.get(self.attributes.clone()).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// A CertBag or CRLBag as a whole.
+fn typed_len(id: &[u8], der: &[u8]) -> usize {
+    wrapped(typed_content_len(id, der))
+}
+
+fn typed_content_len(id: &[u8], der: &[u8]) -> usize {
+    wrapped(id.len()) + wrapped(wrapped(der.len()))
+}
+
+fn put_typed(bag: &[u8], id: &[u8], der: &[u8], out: &mut Vec<u8>) {
+    put_oid(out, bag);
+    put_header(out, 0xa0, typed_len(id, der));
+    put_header(out, 0x30, typed_content_len(id, der));
+    put_oid(out, id);
+    put_header(out, 0xa0, wrapped(der.len()));
+    put_header(out, 0x04, der.len());
+    out.extend_from_slice(der);
+}
+
+/// Java's SecretBag as a whole.
+fn secret_bag_len(shroud: &Shroud<'_>) -> usize {
+    wrapped(secret_content_len(shroud))
+}
+
+fn secret_content_len(shroud: &Shroud<'_>) -> usize {
+    wrapped(oid::SHROUDED_KEY_BAG.len()) + wrapped(wrapped(shroud.len()))
+}
+
+fn put_oid(out: &mut Vec<u8>, id: &[u8]) {
+    put_header(out, 0x06, id.len());
+    out.extend_from_slice(id);
+}
+
+/// A SafeContents and the ContentInfo around it.
+struct Safe<'a, 'b> {
+    bags: &'b [Bag<'a>],
+    /// Bytes of the SEQUENCE's content.
+    content: usize,
+    keyed: Option<&'b Keyed>,
+}
+
+impl<'a, 'b> Safe<'a, 'b> {
+    fn new(bags: &'b [Bag<'a>], keyed: Option<&'b Keyed>) -> Option<Self> {
+        let content = bags.iter().map(|b| wrapped(b.len())).sum();
+        (!bags.is_empty()).then_some(Safe { bags, content, keyed })
+    }
+
+    /// Bytes of the OCTET STRING's content: the SafeContents, or what it is enciphered into.
+    fn octets_len(&self) -> usize {
+        let plain = wrapped(self.content);
+        self.keyed.map_or(plain, |k| k.sealed_len(plain))
+    }
+
+    /// Bytes of EncryptedContentInfo's content.
+    fn info_len(&self, keyed: &Keyed) -> usize {
+        wrapped(oid::DATA.len()) + keyed.algorithm().len() + wrapped(self.octets_len())
+    }
+
+    /// Bytes of what stands in the ContentInfo's `[0]`.
+    fn value_len(&self) -> usize {
+        match self.keyed {
+            None => wrapped(self.octets_len()),
+            Some(keyed) => wrapped(VERSION_0.len() + wrapped(self.info_len(keyed))),
+        }
+    }
+
+    fn id(&self) -> &'static [u8] {
+        if self.keyed.is_some() { oid::ENCRYPTED_DATA } else { oid::DATA }
+    }
+
+    fn len(&self) -> usize {
+        wrapped(self.id().len()) + wrapped(self.value_len())
+    }
+
+    fn put(&self, attributes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        put_header(out, 0x30, self.len());
+        put_oid(out, self.id());
+        put_header(out, 0xa0, self.value_len());
+        match self.keyed {
+            None => put_header(out, 0x04, self.octets_len()),
+            Some(keyed) => {
+                put_header(out, 0x30, VERSION_0.len() + wrapped(self.info_len(keyed)));
+                out.extend_from_slice(VERSION_0);
+                put_header(out, 0x30, self.info_len(keyed));
+                put_oid(out, oid::DATA);
+                out.extend_from_slice(keyed.algorithm());
+                put_header(out, 0x80, self.octets_len());
+            }
+        }
+        let from = out.len();
+        put_header(out, 0x30, self.content);
+        for bag in self.bags {
+            bag.put(attributes, out)?;
+        }
+        self.keyed.map_or(Ok(()), |k| k.seal_tail(out, from))
+    }
+}
+
+/// INTEGER 0.
+const VERSION_0: &[u8] = &[0x02, 0x01, 0x00];
+/// INTEGER 3.
+const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
+
+/// The whole file. The buffer never grows, so that no key in the clear is left behind in an old one.
+fn file(plan: &Plan<'_>, certs: Option<&Keyed>, mac: Option<&super::mac::Maker>) -> Result<Vec<u8>> {
+    let safes: Vec<_> =
+        Safe::new(&plan.open, certs).into_iter().chain(Safe::new(&plan.shrouded, None)).collect();
+    let list: usize = safes.iter().map(|s| wrapped(s.len())).sum();
+    let octets = wrapped(list);
+    let auth_safe = wrapped(oid::DATA.len()) + wrapped(wrapped(octets));
+    let content = VERSION_3.len() + wrapped(auth_safe) + mac.map_or(0, |m| m.len());
+    let mut out = Zeroizing::new(Vec::with_capacity(wrapped(content)));
+    put_header(&mut out, 0x30, content);
+    out.extend_from_slice(VERSION_3);
+    put_header(&mut out, 0x30, auth_safe);
+    put_oid(&mut out, oid::DATA);
+    put_header(&mut out, 0xa0, wrapped(octets));
+    put_header(&mut out, 0x04, octets);
+    let from = out.len();
+    put_header(&mut out, 0x30, list);
+    for safe in &safes {
+        safe.put(&plan.attributes, &mut out)?;
+    }
+    if let Some(mac) = mac {
+        let data = mac.over(out.get(from..).unwrap_or_default());
+        out.extend_from_slice(&data);
+    }
+    debug_assert_eq!(out.len(), wrapped(content), "lengths were computed first");
+    // All of it is enciphered now; what fails before this is wiped.
+    Ok(std::mem::take(&mut *out))
+}

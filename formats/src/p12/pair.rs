@@ -1,0 +1,349 @@
+//! From bags to entries: which certificate belongs to which key.
+//!
+//! A localKeyID only claims that a key and a certificate belong together. It is believed without opening
+//! the key (a derivation each in Java's files) as long as the claims are unambiguous and leave no
+//! certificate over; otherwise every key that can be opened is, and its public half decides. Whoever
+//! writes a key elsewhere opens it anyway and compares then.
+
+use super::bag::{Attributes, Bag, Content};
+use super::chain::Certs;
+use super::decode::Contents;
+use super::seal::{Inside, Shrouded};
+use crate::asn1::cert_fields;
+use crate::context::Ctx;
+use crate::crypto::public::{identity, spki_of_pkcs8};
+use crate::model::{Attr, Der, Entry, Item, Label, Level, Link, Secret, Store, Trust};
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::Arc;
+
+/// Makes a store of what was found.
+pub(super) fn store(contents: Contents, ctx: &Ctx<'_>) -> Store {
+    let Contents { bags, authenticated, facts, defects, mut warnings } = contents;
+    let mut pool = Pool::default();
+    let slots: Vec<Slot> = bags.into_iter().map(|b| pool.slot(b)).collect();
+    if pool.odd_names > 0 {
+        warnings.push(format!("{} friendlyNames are not proper BMPStrings", pool.odd_names));
+    }
+    let paired = if pool.keys.is_empty() { Paired::default() } else { pair(&pool, ctx, &mut warnings) };
+    let mut entries = Vec::with_capacity(slots.len());
+    for slot in slots {
+        pool.take(slot, &paired, &mut entries);
+    }
+    // Where the MAC is missing, or nobody gave a password to check it with, nothing proved anything.
+    entries.iter_mut().for_each(|e| e.authenticated = Some(authenticated));
+    Store { entries, facts, defects: defects.into_iter().map(Arc::new).collect(), warnings }
+}
+
+/// What becomes of a bag, in the order of the file.
+enum Slot {
+    Key(usize),
+    Cert(usize),
+    Ready(Box<Entry>),
+}
+
+/// Keys and certificates, to be paired.
+#[derive(Default)]
+struct Pool {
+    keys: Vec<KeyBag>,
+    certs: Vec<CertBag>,
+    odd_names: usize,
+}
+
+struct KeyBag {
+    secret: Arc<Secret>,
+    name: Option<Label>,
+    id: Option<Der>,
+    attrs: Vec<Attr>,
+}
+
+/// A certificate with its bag's attributes.
+pub(super) struct CertBag {
+    pub der: Der,
+    pub name: Option<Label>,
+    pub id: Option<Der>,
+    pub trusted: bool,
+    pub attrs: Vec<Attr>,
+}
+
+impl Pool {
+    fn slot(&mut self, bag: Bag) -> Slot {
+        let Attributes { name, id, trusted, rest: attrs, odd_name } = bag.attributes;
+        self.odd_names += usize::from(odd_name);
+        let item = match bag.content {
+            Content::Cert(der) => {
+                self.certs.push(CertBag { der, name, id, trusted, attrs });
+                return Slot::Cert(self.certs.len() - 1);
+            }
+            Content::Key(key) => return self.key(Secret::clear(key), name, id, attrs),
+            Content::ShroudedKey(info) => {
+                let seal = Shrouded { info, label: name.clone(), inside: Inside::Private };
+                return self.key(Secret::sealed(seal), name, id, attrs);
+            }
+            Content::ShroudedSecret(info) => {
+                let seal = Shrouded { info, label: name.clone(), inside: Inside::Secret };
+                Item::Symmetric(Arc::new(Secret::sealed(seal)))
+            }
+            Content::Crl(crl) => Item::Crl(crl),
+            Content::Other { what, body } => Item::Other { what, body },
+        };
+        Slot::Ready(Box::new(entry(item, name, attrs)))
+    }
+
+    fn key(&mut self, secret: Secret, name: Option<Label>, id: Option<Der>, attrs: Vec<Attr>) -> Slot {
+        self.keys.push(KeyBag { secret: Arc::new(secret), name, id, attrs });
+        Slot::Key(self.keys.len() - 1)
+    }
+
+    /// The entries that come of one bag.
+    fn take(&mut self, slot: Slot, paired: &Paired, out: &mut Vec<Entry>) {
+        match slot {
+            Slot::Ready(entry) => out.push(*entry),
+            Slot::Key(at) => self.take_key(at, paired, out),
+            Slot::Cert(at) if paired.swallows(at, &self.certs) => {}
+            Slot::Cert(at) => {
+                let Some(cert) = self.certs.get_mut(at) else { return };
+                let (name, attrs) = match paired.chains.is_empty() {
+                    true => (cert.name.take(), std::mem::take(&mut cert.attrs)),
+                    false => (cert.name.clone(), cert.attrs.clone()), // a chain may show it too
+                };
+                let mut e = entry(Item::Cert(cert.der.clone()), name, attrs);
+                e.trust = cert.trusted.then(|| Trust::all(Level::Anchor));
+                out.push(e);
+            }
+        }
+    }
+
+    fn take_key(&self, at: usize, paired: &Paired, out: &mut Vec<Entry>) {
+        let (Some(key), Some(chains)) = (self.keys.get(at), paired.chains.get(at)) else { return };
+        let links = |chain: &Vec<usize>| chain.iter().filter_map(|b| self.link(*b)).collect::<Vec<_>>();
+        let item = |chain| Item::Key { key: Arc::clone(&key.secret), chain };
+        let first = chains.first().map(links).unwrap_or_default();
+        let name = key.name.clone().or_else(|| first.first().and_then(|l| l.label.clone()));
+        out.push(entry(item(first), name, key.attrs.clone()));
+        // A renewed certificate of the same key is an entry of its own that shares the key.
+        for chain in chains.iter().skip(1).map(links) {
+            let name = chain.first().and_then(|l| l.label.clone());
+            out.push(entry(item(chain), name, Vec::new()));
+        }
+    }
+
+    fn link(&self, bag: usize) -> Option<Link> {
+        let cert = self.certs.get(bag)?;
+        Some(Link { cert: cert.der.clone(), label: cert.name.clone(), attrs: cert.attrs.clone() })
+    }
+}
+
+fn entry(item: Item, label: Option<Label>, attrs: Vec<Attr>) -> Entry {
+    Entry { label, attrs, ..Entry::new(item) }
+}
+
+/// The result of pairing, in numbers of certificate bags.
+#[derive(Default)]
+struct Paired {
+    /// For each key its chains, most often one.
+    chains: Vec<Vec<Vec<usize>>>,
+    /// For each bag the first one that holds the same certificate.
+    first: Vec<usize>,
+    /// Which certificates (by their first bag) are part of a chain.
+    used: Vec<bool>,
+}
+
+impl Paired {
+    /// Whether a certificate bag is no entry of its own: it is part of a chain, or says again what an
+    /// earlier one said.
+    fn swallows(&self, bag: usize, bags: &[CertBag]) -> bool {
+        let Some(first) = self.first.get(bag).copied() else { return false };
+        let (Some(own), Some(other)) = (bags.get(bag), bags.get(first)) else { return false };
+        let repeats = first != bag && own.name == other.name && own.trusted == other.trusted;
+        !own.trusted && (repeats || self.used.get(first).is_some_and(|u| *u))
+    }
+}
+
+fn pair(pool: &Pool, ctx: &Ctx<'_>, warnings: &mut Vec<String>) -> Paired {
+    let certs = Certs::new(&pool.certs);
+    let ids = Ids::new(pool, &certs);
+    let claims: Vec<Claim> = pool.keys.iter().map(|k| ids.claim(k)).collect();
+    let believed = claims.iter().map(|c| c.single().into_iter().collect()).collect();
+    let mut paired = chains(pool, &certs, &ids, believed);
+    let unsure = claims.iter().any(|c| matches!(c, Claim::Many(_) | Claim::None))
+        || pool.certs.iter().enumerate().any(|(b, c)| !c.trusted && !paired.used[certs.first(b)]);
+    if unsure && !pool.certs.is_empty() {
+        let leaves = by_public_key(pool, &certs, &claims, ctx, warnings);
+        paired = chains(pool, &certs, &ids, leaves);
+    }
+    paired
+}
+
+/// Chains for the leaves of each key, and what they use.
+fn chains(pool: &Pool, certs: &Certs<'_>, ids: &Ids<'_>, leaves: Vec<Vec<usize>>) -> Paired {
+    let mut used = vec![false; pool.certs.len()];
+    let mut builder = certs.builder();
+    let chains = leaves.into_iter().zip(&pool.keys).map(|(leaves, key)| {
+        let one = |leaf: usize| {
+            let mut chain = builder.chain(leaf);
+            chain.iter().for_each(|c| used[*c] = true);
+            // The leaf as the key knows it: Java repeats a certificate for each key, with its own id.
+            if let (Some(leaf), Some(id)) = (chain.first_mut(), &key.id) {
+                *leaf = ids.bags.get(&(&**id, *leaf)).copied().unwrap_or(*leaf);
+            }
+            chain
+        };
+        leaves.into_iter().map(one).collect()
+    });
+    let chains = chains.collect();
+    Paired { chains, first: certs.firsts().to_vec(), used }
+}
+
+/// What a key's localKeyID claims, in first bags.
+enum Claim {
+    /// There is none, or nothing has it.
+    None,
+    /// This key and this certificate alone have it.
+    One(usize),
+    /// Several keys or several certificates have it.
+    Many(Vec<usize>),
+}
+
+impl Claim {
+    fn single(&self) -> Option<usize> {
+        match self {
+            Claim::One(cert) => Some(*cert),
+            _ => None,
+        }
+    }
+
+    fn all(&self) -> &[usize] {
+        match self {
+            Claim::None => &[],
+            Claim::One(cert) => std::slice::from_ref(cert),
+            Claim::Many(certs) => certs,
+        }
+    }
+}
+
+/// Who has which localKeyID.
+#[derive(Default)]
+struct Ids<'a> {
+    certs: HashMap<&'a [u8], Vec<usize>, RandomState>,
+    keys: HashMap<&'a [u8], usize, RandomState>,
+    /// The bag of a certificate (a first bag) that has an id.
+    bags: HashMap<(&'a [u8], usize), usize, RandomState>,
+}
+
+impl<'a> Ids<'a> {
+    fn new(pool: &'a Pool, certs: &Certs<'_>) -> Self {
+        let mut ids = Ids::default();
+        for (bag, cert) in pool.certs.iter().enumerate() {
+            if let (Some(id), false) = (&cert.id, cert.trusted) {
+                let first = certs.first(bag);
+                if let hash_map::Entry::Vacant(new) = ids.bags.entry((id, first)) {
+                    new.insert(bag);
+                    ids.certs.entry(id).or_default().push(first);
+                }
+            }
+        }
+        for id in pool.keys.iter().filter_map(|k| k.id.as_ref()) {
+            *ids.keys.entry(id).or_default() += 1;
+        }
+        ids
+    }
+
+    fn claim(&self, key: &KeyBag) -> Claim {
+        let Some(id) = key.id.as_deref() else { return Claim::None };
+        match (self.certs.get(id).map(Vec::as_slice), self.keys.get(id)) {
+            (None, _) => Claim::None,
+            (Some([one]), Some(1)) => Claim::One(*one),
+            (Some(several), _) => Claim::Many(several.to_vec()),
+        }
+    }
+}
+
+/// The leaves of each key by its public half; by what ids claim where it can't be had.
+fn by_public_key(
+    pool: &Pool,
+    certs: &Certs<'_>,
+    claims: &[Claim],
+    ctx: &Ctx<'_>,
+    warnings: &mut Vec<String>,
+) -> Vec<Vec<usize>> {
+    let publics: Vec<Option<Vec<u8>>> = pool.keys.iter().map(|k| public_half(&k.secret, ctx)).collect();
+    let mut of_public: HashMap<Vec<u8>, Vec<usize>, RandomState> = HashMap::default();
+    for cert in certs.distinct() {
+        if let Ok(fields) = cert_fields(&pool.certs[cert].der) {
+            of_public.entry(identity(fields.spki)).or_default().push(cert);
+        }
+    }
+    let mut taken = vec![false; pool.certs.len()];
+    let mut leaves: Vec<Vec<usize>> = Vec::with_capacity(pool.keys.len());
+    for (at, public) in publics.iter().enumerate() {
+        let fitting = public.as_ref().and_then(|p| of_public.get(p)).map_or(&[][..], Vec::as_slice);
+        let leaf = best(fitting, &claims[at], &pool.keys[at], pool, &taken);
+        leaf.iter().for_each(|l| taken[*l] = true);
+        if public.is_some() && leaf.is_none() && !claims[at].all().is_empty() {
+            let text = "its localKeyID points at a certificate of another key; it stays without one";
+            warnings.push(about(&pool.keys[at], text));
+        }
+        leaves.push(leaf.into_iter().collect());
+    }
+    for (at, public) in publics.iter().enumerate() {
+        if let Some(public) = public {
+            // Renewed certificates of the same key; the first key of several equal ones takes them.
+            for cert in of_public.get(public).into_iter().flatten() {
+                if !taken[*cert] && !pool.certs[*cert].trusted {
+                    taken[*cert] = true;
+                    leaves[at].push(*cert);
+                }
+            }
+        } else {
+            let leaf = guess(&claims[at], &pool.keys[at], pool, &taken);
+            leaf.iter().for_each(|l| taken[*l] = true);
+            if leaf.is_none() && certs.distinct().any(|c| !taken[c] && !pool.certs[c].trusted) {
+                let text = "nothing tells which certificate belongs to it, for its public half is not known";
+                warnings.push(about(&pool.keys[at], text));
+            }
+            leaves[at].extend(leaf);
+        }
+    }
+    leaves
+}
+
+/// The identity of a key's public half; `None` where the key can't be opened or its half isn't known.
+fn public_half(key: &Secret, ctx: &Ctx<'_>) -> Option<Vec<u8>> {
+    // What keeps it closed will be said to whoever needs it open.
+    let opened = key.open(ctx).ok()?;
+    spki_of_pkcs8(&opened.bytes).ok().flatten().map(|spki| identity(&spki))
+}
+
+/// Among certificates of the key: the one with its id, with its name, the first that nobody has, the
+/// first.
+fn best(fitting: &[usize], claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bool]) -> Option<usize> {
+    let named = |c: &&usize| key.name.is_some() && pool.certs[**c].name == key.name;
+    let own = |c: &&usize| !pool.certs[**c].trusted;
+    let find = |is: &dyn Fn(&&usize) -> bool| fitting.iter().find(is);
+    find(&|c| claim.all().contains(c))
+        .or_else(|| find(&|c| own(c) && named(c)))
+        .or_else(|| find(&|c| own(c) && !taken[**c]))
+        .or_else(|| find(&own))
+        .or_else(|| fitting.first())
+        .copied()
+}
+
+/// For a key whose public half isn't known: what its id claims, if no other key proved to own it, and
+/// the name where several have the id.
+fn guess(claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bool]) -> Option<usize> {
+    let free: Vec<usize> = claim.all().iter().copied().filter(|c| !taken[*c]).collect();
+    if let [one] = free[..] {
+        return Some(one);
+    }
+    let mut named = free.into_iter().filter(|c| key.name.is_some() && pool.certs[*c].name == key.name);
+    named.next().filter(|_| named.next().is_none())
+}
+
+fn about(key: &KeyBag, text: &str) -> String {
+    match &key.name {
+        Some(name) => format!("key \"{}\": {text}", name.text()),
+        None => format!("a key without a label: {text}"),
+    }
+}

@@ -1,0 +1,72 @@
+//! `NAME.update.json`: what a store was made from, for `status` and for runs that have nothing to do.
+//!
+//! Advice only. A missing, old or foreign record costs one full comparison, never a wrong store.
+
+use super::{failed, folder, with_suffix};
+use crate::error::Result;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const VERSION: u32 = 1;
+/// Larger is no record.
+const LIMIT: u64 = 64 * 1024;
+
+/// What the last update of a store was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    /// The program and its version.
+    pub tool: String,
+    /// SHA-256 (hex) over all inputs, as the job defines it.
+    pub inputs_sha256: String,
+    /// SHA-256 (hex) of the store's bytes after the update.
+    pub store_sha256: String,
+    /// When, RFC 3339, UTC.
+    pub time: String,
+}
+
+impl Record {
+    /// A record of an update at `now_ms` (milliseconds since 1970).
+    pub fn made(inputs_sha256: String, store_sha256: String, now_ms: i64) -> Self {
+        Record {
+            version: VERSION,
+            tool: concat!("keyferry ", env!("CARGO_PKG_VERSION")).to_owned(),
+            inputs_sha256,
+            store_sha256,
+            time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
+        }
+    }
+
+    /// The record beside `store`; `None` when there is none that can be understood.
+    pub fn read(store: &Path) -> Option<Record> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file =
+            File::options().read(true).custom_flags(flags).open(with_suffix(store, ".update.json")).ok()?;
+        let mut text = Vec::new();
+        file.take(LIMIT).read_to_end(&mut text).ok()?;
+        serde_json::from_slice::<Record>(&text).ok().filter(|r| r.version == VERSION)
+    }
+
+    /// Puts the record beside `store`, by one rename.
+    pub fn write(&self, store: &Path) -> Result<()> {
+        let path = with_suffix(store, ".update.json");
+        let write = || -> std::io::Result<()> {
+            let mut text = serde_json::to_vec_pretty(self)?;
+            text.push(b'\n');
+            let mut prefix = std::ffi::OsString::from(".");
+            prefix.push(store.file_name().unwrap_or_default());
+            prefix.push(".");
+            // Created 0600. Not synced: it is advice, and what a power cut leaves of it is ignored.
+            let mut temp =
+                tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(folder(store))?;
+            temp.write_all(&text)?;
+            temp.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|e| failed("the record of the update can't be written", e).in_file(&path))
+    }
+}

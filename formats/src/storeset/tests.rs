@@ -1,0 +1,235 @@
+//! Commits that fail at every step, locks, attributes, going back.
+
+use super::*;
+use crate::place::{Identity, Staging};
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+fn staged(store: &Path, text: &[u8]) -> Staging {
+    let mut staging = Staging::beside(store, mode_of(store).expect("mode"));
+    staging.file().and_then(|mut f| f.put(text)).expect("staged");
+    staging
+}
+
+fn identity(store: &Path) -> Option<Identity> {
+    fs::metadata(store).ok().map(|m| Identity::of(&m))
+}
+
+fn put(store: &Path, text: &[u8]) -> Result<Committed> {
+    commit(staged(store, text), &Commit { store, expected: identity(store), on_step: &|_| Ok(()) })
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .expect("list")
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn new_then_replaced_then_undone() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    assert!(put(&store, b"one").expect("first").old.is_none());
+    assert_eq!(fs::metadata(&store).expect("meta").mode() & 0o777, 0o600);
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o640)).expect("mode");
+    let done = put(&store, b"two").expect("second");
+    assert_eq!(fs::metadata(&store).expect("meta").mode() & 0o777, 0o640);
+    assert_eq!(fs::read(done.old.as_ref().expect("old")).expect("read"), b"one");
+    done.undo().expect("undo");
+    assert_eq!(fs::read(&store).expect("read"), b"one");
+    assert_eq!(names(dir.path()), ["a.jks"]);
+}
+
+#[test]
+fn every_failing_step_leaves_the_store_as_it_was() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for existing in [false, true] {
+        for step in Step::ALL {
+            let _ = fs::remove_file(&store);
+            if existing {
+                fs::write(&store, b"one").expect("write");
+            }
+            let reached = Cell::new(false);
+            let stop = |s: Step| {
+                if s == step {
+                    reached.set(true);
+                    return Err(Error::new(Kind::Write, "stopped"));
+                }
+                Ok(())
+            };
+            let outcome = commit(
+                staged(&store, b"two"),
+                &Commit { store: &store, expected: identity(&store), on_step: &stop },
+            );
+            let skipped = !existing && matches!(step, Step::Attributes | Step::Save);
+            assert_eq!(reached.get(), !skipped, "{step:?}");
+            assert_eq!(outcome.is_ok(), skipped, "{step:?}");
+            if !skipped {
+                let content = fs::read(&store).ok();
+                assert_eq!(content.as_deref(), existing.then_some(&b"one"[..]), "{step:?}");
+                assert!(names(dir.path()).len() <= 1, "{step:?}: {:?}", names(dir.path()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_changed_is_not_replaced() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    fs::write(&store, b"one").expect("write");
+    let expected = identity(&store);
+    fs::write(&store, b"another").expect("write");
+    let e = commit(staged(&store, b"two"), &Commit { store: &store, expected, on_step: &|_| Ok(()) })
+        .expect_err("changed");
+    assert_eq!(e.kind(), Kind::Busy);
+    // One that appeared where there was none: found by the check, or by the rename if it came later.
+    let fresh = dir.path().join("b.jks");
+    for late in [false, true] {
+        let _ = fs::remove_file(&fresh);
+        let appear = |s: Step| {
+            if s == if late { Step::Rename } else { Step::Sync } {
+                fs::write(&fresh, b"theirs").expect("write");
+            }
+            Ok(())
+        };
+        let e = commit(staged(&fresh, b"two"), &Commit { store: &fresh, expected: None, on_step: &appear })
+            .expect_err("appeared");
+        assert_eq!(e.kind(), Kind::Busy);
+        assert_eq!(fs::read(&fresh).expect("read"), b"theirs");
+    }
+    assert_eq!(names(dir.path()), ["a.jks", "b.jks"]);
+}
+
+#[test]
+fn links_stay_and_their_target_is_replaced() {
+    let dir = tempfile::tempdir().expect("dir");
+    fs::create_dir(dir.path().join("real")).expect("mkdir");
+    let (link, real) = (dir.path().join("link.jks"), dir.path().join("real/a.jks"));
+    symlink("real/a.jks", &link).expect("link");
+    let store = resolve(&link).expect("resolve");
+    assert_eq!(
+        fs::canonicalize(store.parent().expect("parent")).expect("real"),
+        fs::canonicalize(dir.path().join("real")).expect("real")
+    );
+    put(&store, b"one").expect("put").old.ok_or(()).expect_err("new");
+    assert_eq!(fs::read(&real).expect("read"), b"one");
+    assert!(link.symlink_metadata().expect("meta").is_symlink());
+    symlink("b", dir.path().join("a")).expect("link");
+    symlink("a", dir.path().join("b")).expect("link");
+    assert!(resolve(&dir.path().join("a")).is_err());
+}
+
+#[test]
+fn going_back_twice_goes_further_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for text in [b"one", b"two", b"six"] {
+        let _ = put(&store, text).expect("put");
+    }
+    let steps = RefCell::new(Vec::new());
+    let back = || {
+        rollback(&store, &|s| {
+            steps.borrow_mut().push(s);
+            Ok(())
+        })
+    };
+    assert!(back().expect("first").ends_with("a.jks.old-2"));
+    assert_eq!(fs::read(&store).expect("read"), b"two");
+    assert_eq!(fs::read(dir.path().join("a.jks.old-3")).expect("saved"), b"six");
+    assert_eq!(*steps.borrow(), [Step::Save, Step::Rename, Step::SyncFolder]);
+    assert!(back().expect("second").ends_with("a.jks.old-1"));
+    assert_eq!(fs::read(&store).expect("read"), b"one");
+    assert_eq!(back().expect_err("third").kind(), Kind::Refused);
+    // A new one goes on from there, and what was rolled back from is not lost.
+    let _ = put(&store, b"ten").expect("put");
+    assert_eq!(fs::read(dir.path().join("a.jks.old-4")).expect("saved"), b"one");
+    assert!(!names(dir.path()).iter().any(|n| n.ends_with(".tmp")), "{:?}", names(dir.path()));
+}
+
+#[test]
+fn pruning_needs_number_and_age() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for n in 0..5 {
+        let _ = put(&store, &[n]).expect("put");
+    }
+    let newest = generations(&store).expect("list")[0].saved_ms;
+    assert!(prune(&store, 2, 60_000, newest + 1000, false).expect("young").is_empty());
+    assert_eq!(prune(&store, 2, 60_000, newest + 70_000, true).expect("dry").len(), 2);
+    assert_eq!(prune(&store, 2, 60_000, newest + 70_000, false).expect("old").len(), 2);
+    let left: Vec<_> = generations(&store).expect("list").iter().map(|g| g.number).collect();
+    assert_eq!(left, [4, 3]);
+}
+
+#[test]
+fn locks_exclude_and_clear_what_killed_runs_left() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for (name, stays) in
+        [(".a.jks.abc123.tmp", false), (".a.jks.mine.tmp", true), (".b.jks.abc123.tmp", true)]
+    {
+        fs::write(dir.path().join(name), b"x").expect("write");
+        let lock = Lock::take(&store).expect("lock");
+        assert_eq!(dir.path().join(name).exists(), stays, "{name}");
+        drop(lock);
+    }
+    let _held = Lock::take(&store).expect("lock");
+    assert_eq!(Lock::take(&store).expect_err("busy").kind(), Kind::Busy);
+}
+
+#[test]
+fn readers_always_see_a_whole_store() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    let _ = put(&store, &[0; 50_000]).expect("put");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut seen = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) || seen == 0 {
+                let bytes = fs::read(&store).expect("there is always one");
+                assert_eq!(bytes.len(), 50_000);
+                assert!(bytes.iter().all(|b| *b == bytes[0]));
+                seen += 1;
+            }
+        });
+        for n in 1..=50 {
+            let _ = put(&store, &[n; 50_000]).expect("put");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.join().expect("reader");
+    });
+}
+
+#[test]
+fn attributes_are_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    fs::write(&store, b"one").expect("write");
+    let file = File::options().write(true).open(&store).expect("open");
+    rustix::fs::fsetxattr(&file, "user.note", b"mine", rustix::fs::XattrFlags::empty())
+        .expect("this file system has attributes");
+    let _ = put(&store, b"two").expect("put");
+    let mut value = [0u8; 16];
+    let n = rustix::fs::getxattr(&store, "user.note", &mut value[..]).expect("kept");
+    assert_eq!(&value[..n], b"mine");
+}
+
+#[test]
+fn records_are_advice() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    assert_eq!(Record::read(&store), None);
+    let record = Record::made("aa".into(), "bb".into(), 1_700_000_000_123);
+    record.write(&store).expect("write");
+    assert_eq!(Record::read(&store), Some(record));
+    fs::write(dir.path().join("a.jks.update.json"), b"{\"version\":9}").expect("write");
+    assert_eq!(Record::read(&store), None);
+}
