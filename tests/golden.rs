@@ -226,6 +226,7 @@ impl Case {
             "JKS" | "JKS v1" => "jks",
             "JCEKS" => "jceks",
             "PKCS12" => "p12",
+            "KDB" => "kdb",
             other => panic!("{}: which format is {other}?", self.name),
         };
         if format.name() == expected { Ok(()) } else { Err(format!("taken for {}", format.name())) }
@@ -388,6 +389,7 @@ fn differences(entry: &Value, got: &Seen) -> Vec<&'static str> {
         // Not a key for anything that is known: Java ignores it too.
         "secret-raw" => "other",
         "crl" => "crl",
+        "request" => "request",
         other => panic!("what is a {other}?"),
     };
     if kind != got.kind {
@@ -398,7 +400,7 @@ fn differences(entry: &Value, got: &Seen) -> Vec<&'static str> {
     }
     let objects: Option<Vec<&str>> = match kind {
         "key" | "cert" => Some(certificates(entry).into_iter().map(|(c, _)| c).collect()),
-        "crl" => entry["sha256"].as_str().map(|s| vec![s]),
+        "crl" | "request" => entry["sha256"].as_str().map(|s| vec![s]),
         _ => None,
     };
     if objects.is_some_and(|o| o != got.objects) {

@@ -139,6 +139,7 @@ pub struct Opt {
 
 /// Every format, in the order of help texts and of detection among equals.
 pub const FORMATS: &[&dyn Format] = &[
+    &crate::kdb::Kdb,
     &crate::jks::Jks,
     &crate::jks::Jceks,
     &crate::p12::P12,

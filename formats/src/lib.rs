@@ -17,6 +17,7 @@ mod foreign;
 mod format;
 mod jks;
 pub mod jobs;
+mod kdb;
 pub mod model;
 mod p12;
 mod p7b;
@@ -30,3 +31,4 @@ pub use error::{Error, Kind, Result};
 pub use format::{
     Carries, FORMATS, Format, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix, detect, names,
 };
+pub use kdb::stash;

@@ -164,9 +164,17 @@ impl Header {
     }
 
     /// The fixed part of a new file. The salt is 23 bytes without a zero, and a zero.
-    pub fn new(version: Version, role: Role, expires: u32, slot: usize, count: usize, salt: [u8; 23]) -> Result<Self> {
+    pub fn new(
+        version: Version,
+        role: Role,
+        expires: u32,
+        slot: usize,
+        count: usize,
+        salt: [u8; 23],
+    ) -> Result<Self> {
         let number = |n: usize| {
-            u32::try_from(n).map_err(|_| Error::too_large("more slots or larger ones than a key database holds"))
+            u32::try_from(n)
+                .map_err(|_| Error::too_large("more slots or larger ones than a key database holds"))
         };
         let mut raw = [0; FIXED];
         raw[..2].copy_from_slice(&MAGIC);

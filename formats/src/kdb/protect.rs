@@ -79,7 +79,7 @@ impl<'a> Integrity<'a> {
         match &mut self.state {
             State::V3 { password, sum } => {
                 for slot in slots.chunks(self.slot) {
-                    let digest = Md5::new_with_prefix(slot).chain_update(password).finalize();
+                    let digest = Md5::new_with_prefix(slot).chain_update(*password).finalize();
                     sum.iter_mut().zip(digest).for_each(|(s, d)| *s ^= d);
                 }
             }
@@ -133,7 +133,8 @@ fn plain_bytes(epki: &[u8], at: u64, passwords: &[Arc<Password>], ctx: &Ctx<'_>)
             Tried::Refused(Error::password("is enciphered, and no password was given").at(at))
         }
         None => Tried::Refused(
-            Error::password("the private key can't be deciphered: it has another password, or is damaged").at(at),
+            Error::password("the private key can't be deciphered: it has another password, or is damaged")
+                .at(at),
         ),
     })
 }

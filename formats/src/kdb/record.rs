@@ -14,7 +14,7 @@
 
 use super::layout::{IN_USE, SLOT_HEAD};
 use crate::asn1::{self, Reader, Tag, cert_fields};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use sha1::{Digest, Sha1};
 
 /// What a record holds. The number is that of its tag.
@@ -63,7 +63,8 @@ impl<'a> Record<'a> {
             t if t == Tag::context(0) || t == Tag::context(2) => {
                 let request = t == Tag::context(0);
                 let mut pair = inner.expect(Tag::SEQUENCE, "the pair of object and key")?.reader();
-                let object = pair.expect(Tag::SEQUENCE, if request { "CertificationRequest" } else { "Certificate" })?;
+                let object =
+                    pair.expect(Tag::SEQUENCE, if request { "CertificationRequest" } else { "Certificate" })?;
                 let key = pair.expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo")?;
                 (if request { Content::Request } else { Content::KeyPair }, object, Some(key))
             }

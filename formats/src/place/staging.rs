@@ -94,13 +94,16 @@ impl Staging {
         let mut out = Vec::new();
         for staged in &mut self.files {
             let Some(suffix) = &staged.suffix else { continue };
-            out.push((suffix.clone(), match &mut staged.body {
-                Body::Memory(bytes) => Companion::Memory(bytes.to_vec()),
-                Body::File { temp, gathered } => {
-                    flush(temp, gathered)?;
-                    Companion::File(temp.path().to_owned())
-                }
-            }));
+            out.push((
+                suffix.clone(),
+                match &mut staged.body {
+                    Body::Memory(bytes) => Companion::Memory(bytes.to_vec()),
+                    Body::File { temp, gathered } => {
+                        flush(temp, gathered)?;
+                        Companion::File(temp.path().to_owned())
+                    }
+                },
+            ));
         }
         Ok(out)
     }
@@ -212,13 +215,14 @@ impl StagedFile<'_> {
     /// Overwrites bytes that were put already: a header that is known last.
     pub fn patch(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
         let outside = || Error::new(Kind::Write, "what is to be changed was not written");
-        let fits = |room: &mut [u8], at: usize| match room.get_mut(at..).and_then(|r| r.get_mut(..bytes.len())) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(outside()),
-        };
+        let fits =
+            |room: &mut [u8], at: usize| match room.get_mut(at..).and_then(|r| r.get_mut(..bytes.len())) {
+                Some(room) => {
+                    room.copy_from_slice(bytes);
+                    Ok(())
+                }
+                None => Err(outside()),
+            };
         match self.body {
             Body::Memory(out) => fits(out, at),
             Body::File { temp, gathered } => {
