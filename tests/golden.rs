@@ -419,7 +419,7 @@ fn same_secret(entry: &Value, got: Option<&str>) -> bool {
     if entry["kind"] != "secret-key" {
         return true;
     }
-    let algorithm = entry["algorithm"].as_str().unwrap();
+    let algorithm = entry["algorithm"].as_str().unwrap_or("?");
     let Some((name, value)) = got.and_then(|g| g.split_once(':')) else { return false };
     let text = entry["secret_utf8"].as_str().map(|t| hex(t.as_bytes()));
     let expected = entry["secret_hex"].as_str().map(str::to_lowercase).or(text);

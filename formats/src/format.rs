@@ -2,8 +2,9 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::model::{ItemKind, Loss, Store};
+use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
+use std::path::{Path, PathBuf};
 
 /// One store format. It states all facts about itself: help, detection, options, completions, the
 /// tables of the documentation and the test cases are derived from [`FORMATS`].
@@ -33,6 +34,23 @@ pub trait Format: Sync {
     /// Whether it can mark one key as the default.
     fn marks_default(&self) -> bool {
         false
+    }
+
+    /// Whether it holds each certificate once and as an entry of its own, the signers of a key's chain too,
+    /// and makes chains from them. Then `jobs::prepare` hands a store over in that shape.
+    fn flat(&self) -> bool {
+        false
+    }
+
+    /// Why an entry can't be held although its kind is among [`Carries::items`].
+    fn refuses(&self, _entry: &Entry) -> Option<&'static str> {
+        None
+    }
+
+    /// The file beside a store that holds its password for programs, if the format has such files. It is
+    /// the caller who looks there: formats get passwords from `Ctx` alone.
+    fn password_file(&self, _store: &Path) -> Option<PathBuf> {
+        None
     }
 
     /// Whether these bytes are of this format. Content decides, never the name.
@@ -154,7 +172,7 @@ pub fn by_name(name: &str) -> Option<&'static dyn Format> {
 }
 
 /// The format that a file name's extension stands for, in any case of letters.
-pub fn by_suffix(path: &std::path::Path) -> Option<&'static dyn Format> {
+pub fn by_suffix(path: &Path) -> Option<&'static dyn Format> {
     let suffix = path.extension()?.to_str()?.to_ascii_lowercase();
     FORMATS.iter().copied().find(|f| f.suffixes().contains(&suffix.as_str()))
 }

@@ -72,7 +72,7 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
         Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
     match job.to {
         Output::Memory => {
-            let mut staging = Staging::memory();
+            let mut staging = Staging::stream();
             report.written = build.stage(&mut staging, &mut report.losses)?;
             report.bytes = if report.written { staging.into_memory() } else { None };
         }

@@ -4,6 +4,7 @@
 mod build;
 pub mod convert;
 pub mod diff;
+mod flat;
 mod labels;
 pub mod list;
 mod prepare;

@@ -35,7 +35,9 @@ pub(super) fn prepare(
             keep(entry, to, &mut entries, &mut losses);
         }
     }
-    if !losses.is_empty() {
+    if to.flat() {
+        entries = super::flat::flatten(entries, to, &mut losses);
+    } else if !losses.is_empty() {
         without_repeats(&mut entries);
     }
     if !carries.many && entries.len() > 1 {
@@ -100,7 +102,8 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
-    if items.contains(&kind) {
+    let refused = to.refuses(&entry);
+    if items.contains(&kind) && refused.is_none() {
         entries.push(entry);
         return;
     }
@@ -112,7 +115,8 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         ItemKind::Crl => (LossKind::Crl, "revocation lists"),
         ItemKind::Other => (LossKind::Other, "objects of this type"),
     };
-    losses.push(Loss::new(loss, entry.label_text(), format!("{} holds no {word}", to.name())));
+    let why = refused.map_or_else(|| format!("{} holds no {word}", to.name()), str::to_owned);
+    losses.push(Loss::new(loss, entry.label_text(), why));
     certificates_of(entry, entries, items);
 }
 

@@ -125,11 +125,9 @@ impl Database {
             // Damaged, or in the middle of somebody's change.
             Err(e) if e.kind() == Kind::Malformed && password.is_some() && from.file().is_some() => {
                 std::thread::sleep(SETTLE);
-                Self::attempt(from, role, password).map_err(|e| match lock {
-                    lock::Shared::Refused => {
-                        Error::new(Kind::Busy, "another program is changing it").caused_by(e)
-                    }
-                    _ => e,
+                Self::attempt(from, role, password).map_err(|e| match lock.refused {
+                    true => Error::new(Kind::Busy, "another program is changing it").caused_by(e),
+                    false => e,
                 })
             }
             outcome => outcome,
@@ -200,7 +198,7 @@ impl Database {
             entry.trust = certificate.then(|| Trust::all(level));
             entry.default = found.default;
             entry.authenticated = Some(self.authenticated);
-            entry.attrs.extend(untrusted(found).filter(|_| !certificate));
+            entry.attrs.extend(untrusted(found).filter(|_| found.content != Content::Certificate));
             entries.push(entry);
         }
         self.add_signers(&mut entries)?;

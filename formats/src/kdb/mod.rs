@@ -23,10 +23,12 @@
 
 mod carrier;
 mod chain;
+mod companion;
 mod decode;
 mod encode;
 mod layout;
 mod lock;
+mod options;
 mod protect;
 mod record;
 pub mod stash;
@@ -34,11 +36,12 @@ pub mod stash;
 mod tests;
 
 use crate::context::Ctx;
-use crate::error::{Error, Result};
-use crate::format::{Carries, Format, Labels, Match, PasswordUse, TrustRange};
-use crate::model::{ItemKind, Loss, Store};
+use crate::error::Result;
+use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use layout::{MAGIC, Role};
+use std::path::{Path, PathBuf};
 
 /// IBM's CMS key database.
 pub struct Kdb;
@@ -67,6 +70,22 @@ impl Format for Kdb {
         }
     }
 
+    fn options(&self) -> &'static [Opt] {
+        options::OPTIONS
+    }
+
+    fn flat(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self, entry: &Entry) -> Option<&'static str> {
+        encode::refuses(entry)
+    }
+
+    fn password_file(&self, store: &Path) -> Option<PathBuf> {
+        Some(store.with_extension("sth"))
+    }
+
     fn detect(&self, probe: &Probe<'_>) -> Match {
         let companion = [Role::Requests, Role::Crls].iter().any(|r| probe.head.get(8..16) == Some(r.tag()));
         if !probe.head.starts_with(&MAGIC) || companion {
@@ -82,11 +101,11 @@ impl Format for Kdb {
 
     fn write(
         &self,
-        _store: &Store,
-        _base: Option<&Source>,
-        _to: &mut Staging,
-        _ctx: &Ctx<'_>,
+        store: &Store,
+        base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
     ) -> Result<Vec<Loss>> {
-        Err(Error::unsupported("not yet"))
+        encode::encode(store, base, to, ctx)
     }
 }
