@@ -78,9 +78,10 @@ impl Failure {
 fn advice(kind: Kind) -> (u8, Option<&'static str>) {
     match kind {
         Kind::Read | Kind::Malformed | Kind::Unsupported | Kind::TooLarge => (3, None),
-        Kind::Password => {
-            (4, Some("give it with --password [STORE=]SPEC, such as --password env:NAME or file:PATH"))
-        }
+        Kind::Password => (
+            4,
+            Some("give the password with --password [STORE=]SPEC; SPEC is env:NAME, file:PATH and others"),
+        ),
         Kind::Refused => (5, None),
         Kind::Busy => (6, Some("nothing was written; try again when the other program is done")),
         Kind::Write => (7, Some("the store is as it was")),
@@ -92,12 +93,22 @@ pub fn report(ui: &Ui, error: &Error) {
     ui.error(&error.to_string());
     let mut cause = error.source();
     while let Some(e) = cause {
-        ui.cause(&e.to_string());
+        let text = words(e);
+        // Many messages end with the system's words already.
+        if !text.to_lowercase().starts_with(error.message().rsplit(": ").next().unwrap_or_default()) {
+            ui.cause(&text);
+        }
         cause = e.source();
     }
     if let Some(hint) = error.hint_text().or(advice(error.kind()).1) {
         ui.hint(hint);
     }
+}
+
+/// A cause in words, without Rust's "(os error 2)".
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn report_losses(ui: &Ui, losses: &[Loss]) {
@@ -143,6 +154,11 @@ impl From<serde_json::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_words() {
+        assert_eq!(words(&std::io::Error::from_raw_os_error(2)), "No such file or directory");
+    }
 
     #[test]
     fn statuses_are_those_of_the_contract() {

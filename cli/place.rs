@@ -95,6 +95,13 @@ fn standard_input() -> Result<Vec<u8>> {
     }
 }
 
+/// A path that was derived from one that the caller named, without the `./` that this may have added;
+/// safe to print.
+pub fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(".").unwrap_or(path);
+    formats::error::Printable(&path.to_string_lossy()).to_string()
+}
+
 /// A destination: where, and in which format.
 #[derive(Debug)]
 pub struct Destination {

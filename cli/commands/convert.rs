@@ -3,7 +3,7 @@
 use super::Program;
 use super::options::{FormatOptions, LossOptions, format_parser};
 use crate::error::{Failure, Result};
-use crate::place::{Destination, StoreArg, to_standard_output};
+use crate::place::{Destination, StoreArg, shown, to_standard_output};
 use crate::secrets::DestinationPasswords;
 use formats::error::Printable;
 use formats::jobs::convert::{Convert, Converted, convert};
@@ -105,7 +105,7 @@ fn finish(program: &Program, to: &Destination, allow: &AllowLoss, done: Converte
     }
     say_losses(program, &done.losses);
     let place = if to.store.is_stdio() { "standard output".to_owned() } else { to.store.name() };
-    let saved = done.old.map_or_else(String::new, |o| format!(", old: {}", o.display()));
+    let saved = done.old.map_or_else(String::new, |o| format!(", old: {}", shown(&o)));
     ui.note(&format!("{}: {}: {}{saved}", Printable(&place), to.format.name(), counted(&done.counts)));
     Ok(())
 }

@@ -232,7 +232,9 @@ impl Listing<'_> {
         for warning in &listed.warnings {
             ui.warn(&format!("{}: {}", Printable(name), Printable(warning)));
         }
-        if listed.rows.iter().any(|r| r.authenticated == Some(false)) {
+        // JSON and CSV say it of each entry.
+        let unchecked = || listed.rows.iter().any(|r| r.authenticated == Some(false));
+        if matches!(self.printer.form, Form::Table) && unchecked() {
             ui.note(&format!("{}: its integrity was not checked: no password was given", Printable(name)));
         }
         for defect in &listed.defects {
@@ -342,7 +344,12 @@ impl<'a> Printer<'a> {
         }
         let mut table = Table::new(&["LABEL", "KIND", "SUBJECT", "EXPIRES"]);
         for row in rows {
-            let text = |t: Option<String>| Printable(t.as_deref().unwrap_or("-")).to_string();
+            let text = |t: Option<String>| match t.as_deref() {
+                None => "-".to_owned(),
+                // Seen, and told apart from none.
+                Some(t) if t.trim().is_empty() => format!("\"{t}\""),
+                Some(t) => Printable(t).to_string(),
+            };
             let kind = if row.default { format!("{} (default)", row.kind) } else { row.kind.to_owned() };
             let expires = self.expires(row.not_after.as_deref());
             table.row(vec![(text(row.label), None), (kind, None), (text(row.subject), None), expires]);

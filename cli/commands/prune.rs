@@ -3,8 +3,8 @@
 use super::Program;
 use super::rollback::file;
 use crate::error::Result;
+use crate::place::shown;
 use crate::time::span;
-use formats::error::Printable;
 use formats::storeset::{self, Lock};
 use std::ffi::OsString;
 use std::io::Write;
@@ -47,7 +47,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         .map_err(|e| e.in_file(&path))?;
     let mut out = program.ui.out();
     for generation in &gone {
-        writeln!(out, "{}", Printable(&generation.to_string_lossy()))?;
+        writeln!(out, "{}", shown(generation))?;
     }
     if gone.is_empty() {
         program.ui.note("nothing to delete");

@@ -4,7 +4,7 @@ use super::Program;
 use super::convert::say_losses;
 use super::options::{FormatOptions, LossOptions};
 use crate::error::{Failure, Result};
-use crate::place::StoreArg;
+use crate::place::{StoreArg, shown};
 use crate::secrets::StorePasswords;
 use crate::ui::{DIM, GREEN, RED};
 use formats::error::Printable;
@@ -193,8 +193,11 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
         (true, true, true) => "would be created",
         (true, false, true) => "would be replaced",
     };
-    let saved = store.old.as_ref().map_or_else(String::new, |o| format!(" (old: {})", o.display()));
+    let saved = store.old.as_ref().map_or_else(String::new, |o| format!(" (old: {})", shown(o)));
     writeln!(out, "{}: {}: {verb}{saved}", Printable(&path), store.format)?;
+    if !store.changed {
+        return Ok(());
+    }
     for (mark, style, list) in [("+", GREEN, &store.added), ("-", RED, &store.removed)] {
         for named in list {
             writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", described(named))))?;
@@ -207,8 +210,9 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
         0 => String::new(),
         n => format!(", {n} old deleted"),
     };
+    let Some(kept) = store.kept else { return Ok(()) };
     let summary =
-        format!("{} added, {} removed, {} kept{pruned}", store.added.len(), store.removed.len(), store.kept);
+        format!("{} added, {} removed, {kept} kept{pruned}", store.added.len(), store.removed.len());
     Ok(writeln!(out, "  {}", ui.paint(DIM, &summary))?)
 }
 
@@ -229,13 +233,15 @@ fn as_json(store: &StoreReport) -> serde_json::Value {
         "created": store.created,
         "added": named(&store.added),
         "removed": named(&store.removed),
-        "kept": store.kept,
         "keys": named(&store.keys),
         "losses": losses,
-        "pruned": store.pruned.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
+        "pruned": store.pruned.iter().map(|p| shown(p)).collect::<Vec<_>>(),
     });
+    if let (Some(kept), Some(map)) = (store.kept, object.as_object_mut()) {
+        map.insert("kept".to_owned(), kept.into());
+    }
     if let (Some(old), Some(map)) = (&store.old, object.as_object_mut()) {
-        map.insert("old".to_owned(), old.to_string_lossy().into());
+        map.insert("old".to_owned(), shown(old).into());
     }
     object
 }

@@ -2,8 +2,8 @@
 
 use super::Program;
 use crate::error::{Failure, Result};
-use crate::place::StoreArg;
-use formats::storeset;
+use crate::place::{StoreArg, shown};
+use formats::storeset::{self, Lock};
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
@@ -25,9 +25,10 @@ Examples:
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
     let path = file(&args.store)?;
+    let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
     let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
-    program.ui.note(&format!("{}: back to {}", path.display(), current.display()));
+    program.ui.note(&format!("{}: back to {}", shown(&path), shown(&current)));
     Ok(())
 }
 

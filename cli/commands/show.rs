@@ -235,7 +235,7 @@ fn node(out: &mut impl Write, node: &Node, depth: usize) -> Result {
             let mut rest = value;
             while !rest.is_empty() {
                 let (line, more) = rest.split_at(rest.len().min(HEX_LINE));
-                writeln!(out, "{indent}    {line}")?;
+                writeln!(out, "{indent}  {line}")?;
                 rest = more;
             }
         }

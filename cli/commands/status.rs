@@ -3,7 +3,7 @@
 use super::Program;
 use super::rollback::file;
 use crate::error::{Failure, Result};
-use crate::place::StoreArg;
+use crate::place::{StoreArg, shown};
 use crate::secrets::Passwords;
 use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
@@ -54,7 +54,7 @@ struct Status {
 #[derive(Serialize)]
 struct Content {
     format: &'static str,
-    entries: Vec<(&'static str, usize)>,
+    entries: serde_json::Map<String, serde_json::Value>,
     keys: Vec<Row>,
     expired: usize,
     expiring: usize,
@@ -130,7 +130,7 @@ fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
 
 impl From<&Generation> for Old {
     fn from(g: &Generation) -> Self {
-        Old { path: g.path.to_string_lossy().into_owned(), saved: rfc3339(g.saved_ms / 1000) }
+        Old { path: shown(&g.path), saved: rfc3339(g.saved_ms / 1000) }
     }
 }
 
@@ -141,7 +141,8 @@ fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Re
     let loaded = load(&Input { source: &source, format: store.format, ctx })?;
     let entries = &loaded.store.entries;
     let count = |k: &ItemKind| entries.iter().filter(|e| e.item.kind() == *k).count();
-    let counts = ItemKind::ALL.iter().map(|k| (k.name(), count(k))).filter(|(_, n)| *n > 0).collect();
+    let counts = ItemKind::ALL.iter().map(|k| (k, count(k))).filter(|(_, n)| *n > 0);
+    let counts = counts.map(|(k, n)| (k.name().to_owned(), n.into())).collect();
 
     let name = store.name();
     let rows: Vec<Row> = entries.iter().map(|e| row(&name, loaded.format.name(), e)).collect();
@@ -197,7 +198,7 @@ fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
         }
     }
     for old in &status.generations {
-        writeln!(out, "  old {}  saved {}", Printable(&old.path), old.saved)?;
+        writeln!(out, "  old {}  saved {}", old.path, old.saved)?;
     }
     if let Some(serde_json::Value::Object(record)) = &status.last_update {
         writeln!(out, "  last update:")?;

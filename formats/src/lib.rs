@@ -18,6 +18,7 @@ mod format;
 mod jks;
 pub mod jobs;
 mod kdb;
+mod loose;
 pub mod model;
 mod p12;
 mod p7b;

@@ -61,6 +61,14 @@ oids! {
     JCEKS_PBE = "1.3.6.1.4.1.42.2.19.1";
     /// anyExtendedKeyUsage
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
+    /// Extended key usage: TLS servers
+    SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+    /// Extended key usage: TLS clients
+    CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+    /// Extended key usage: code signing
+    CODE_SIGNING = "1.3.6.1.5.5.7.3.3";
+    /// Extended key usage: S/MIME
+    EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4";
     /// Basic constraints
     BASIC_CONSTRAINTS = "2.5.29.19";
     /// Subject key identifier

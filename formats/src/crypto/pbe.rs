@@ -408,7 +408,8 @@ impl Keyed {
         self.seal_tail(out, from)
     }
 
-    fn seal_pkcs8(&self, pkcs8: &[u8]) -> Result<Vec<u8>> {
+    /// The `EncryptedPrivateKeyInfo` of a key.
+    pub fn seal_pkcs8(&self, pkcs8: &[u8]) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(self.pkcs8_len(pkcs8.len()));
         self.put_pkcs8(pkcs8, &mut out)?;
         Ok(out)

@@ -100,6 +100,22 @@ pub fn identity(spki: &[u8]) -> Vec<u8> {
     known.unwrap_or_else(|| spki.to_vec())
 }
 
+/// A part of a public key that is the same for every way to write it, found without any computing: to
+/// look for candidates by. Equal keys have equal parts; the reverse is for [`same_public_key`] to say.
+pub fn distinctive_part(spki: &[u8]) -> &[u8] {
+    let part = PublicInfo::parse(spki).ok().and_then(|public| match public.algorithm.id {
+        oid::RSA | oid::RSA_PSS => rsa_numbers(public.key).ok().map(|(n, _)| n),
+        oid::EC => match public.key {
+            [4 | 6 | 7, xy @ ..] => xy.get(..xy.len() / 2),
+            [_, x @ ..] => Some(x),
+            [] => None,
+        },
+        oid::DSA => Reader::new(public.key, 0).next().ok()?.map(|y| magnitude(y.content)),
+        _ => Some(public.key),
+    });
+    part.unwrap_or(spki)
+}
+
 /// OID and parts, each with its length before it, so that no two lists of parts look alike.
 fn labelled(id: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + id.len() + parts.iter().map(|p| p.len() + 4).sum::<usize>());
@@ -578,6 +594,9 @@ mod tests {
         let hybrid = spki(&named, &[&[6 + odd][..], x, y].concat());
         let mirrored = spki(&named, &[&[3 - odd][..], x].concat());
         assert!(same_public_key(whole, &compressed) && same_public_key(&hybrid, &compressed));
+        for form in [&compressed, &hybrid, &mirrored] {
+            assert_eq!(distinctive_part(form), x);
+        }
         assert!(!same_public_key(whole, &mirrored));
         let unsigned = |b: &[u8]| tlv_of(2, &[&[0], magnitude(b)]);
         let explicit = |order: &[u8]| {
@@ -640,6 +659,7 @@ mod tests {
         let plain = with(oid::RSA, &[5, 0]);
         assert!(same_public_key(&plain, &with(oid::RSA, &[])));
         assert!(same_public_key(&plain, &with(oid::RSA_PSS, &[0x30, 0])));
+        assert_eq!(distinctive_part(&plain), [0x80, 1]);
         assert!(!same_public_key(&plain, &with(oid::ED25519, &[])));
         let info = KeyInfo { algorithm: "RSA".into(), bits: Some(16), curve: None };
         assert_eq!(spki_key_info(&plain), info);

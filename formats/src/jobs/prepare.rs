@@ -35,6 +35,9 @@ pub(super) fn prepare(
             keep(entry, to, &mut entries, &mut losses);
         }
     }
+    if !to.keeps_chains() {
+        alone(&mut entries, to, &mut losses);
+    }
     if to.flat() {
         entries = super::flat::flatten(entries, to, &mut losses);
     } else if !losses.is_empty() {
@@ -147,6 +150,33 @@ fn unreadable(e: &Error) -> Loss {
     let label = e.place().label.clone().unwrap_or_default();
     let at = e.place().offset.map(|o| format!(" at byte {o:#x}")).unwrap_or_default();
     Loss::new(LossKind::Unreadable, label, format!("{}{at}", e.message()))
+}
+
+/// Keys without their certificates, requests without their keys: each a loss.
+fn alone(entries: &mut [Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
+    for entry in entries {
+        let label = entry.label_text().into_owned();
+        match &mut entry.item {
+            Item::Key { chain, .. } if !chain.is_empty() => {
+                let detail = format!(
+                    "{} holds the private key alone, not its {} certificates",
+                    to.name(),
+                    chain.len()
+                );
+                chain.clear();
+                losses.push(Loss::new(LossKind::Chain, label, detail));
+            }
+            Item::Request { key, .. } if key.is_some() => {
+                *key = None;
+                losses.push(Loss::new(
+                    LossKind::Key,
+                    label,
+                    format!("{} holds the request alone", to.name()),
+                ));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The mark of the default key: a loss where there are several to choose from.

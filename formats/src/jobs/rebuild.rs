@@ -82,8 +82,9 @@ pub struct StoreReport {
     pub added: Vec<Named>,
     /// Certificates that went.
     pub removed: Vec<Named>,
-    /// How many stayed.
-    pub kept: usize,
+    /// How many certificates stayed; `None` where the record showed that nothing changed, so that nothing
+    /// was counted.
+    pub kept: Option<usize>,
     /// The private keys it holds.
     pub keys: Vec<Named>,
     /// What it doesn't hold as its sources do, notes included.
@@ -523,9 +524,10 @@ fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
             .collect()
     };
     let (before, after) = (lone(current), lone(new));
+    let mut kept = 0;
     for entry in &new.entries {
         match (&entry.item, entry.certificate()) {
-            (Item::Cert(c), _) if before.contains(c) => report.kept += 1,
+            (Item::Cert(c), _) if before.contains(c) => kept += 1,
             (Item::Cert(c), _) => report.added.push(named(entry, c)),
             (Item::Key { .. }, Some(c)) => report.keys.push(named(entry, c)),
             _ => {}
@@ -536,6 +538,7 @@ fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
         _ => None,
     });
     report.removed.extend(gone);
+    report.kept = Some(kept);
 }
 
 fn named(entry: &Entry, certificate: &Der) -> Named {

@@ -74,6 +74,10 @@ impl Format for Kdb {
         options::OPTIONS
     }
 
+    fn marks_default(&self) -> bool {
+        true
+    }
+
     fn flat(&self) -> bool {
         true
     }

@@ -8,11 +8,11 @@
 //! ```
 //! RFC 7292 section 4.2; attributes in RFC 2985 section 5.5.
 
-use super::NAME;
 use super::piece::Piece;
+use super::{NAME, trust};
 use crate::asn1::{self, Reader, Tag, Tlv, oid};
 use crate::error::{Error, Result};
-use crate::model::{Attr, Buffer, Der, KeyMaterial, Label};
+use crate::model::{Attr, Buffer, Der, KeyMaterial, Label, Trust};
 use zeroize::Zeroizing;
 
 /// One bag.
@@ -44,8 +44,8 @@ pub(super) struct Attributes {
     pub name: Option<Label>,
     /// localKeyID.
     pub id: Option<Der>,
-    /// Java's trustedKeyUsage is there.
-    pub trusted: bool,
+    /// What Java's trustedKeyUsage says, if it is there.
+    pub trust: Option<Trust>,
     /// All that need keeping.
     pub rest: Vec<Attr>,
     /// friendlyName is no proper string.
@@ -213,10 +213,9 @@ fn read_attributes(piece: &Piece, set: &Tlv<'_>) -> Result<Attributes> {
                 }
             }
             oid::JAVA_TRUSTED_KEY_USAGE => {
-                out.trusted = true;
-                // Java trusts for everything, whatever stands there; only what it doesn't write itself
-                // need be remembered.
-                if values.raw != ANY_USAGE {
+                out.trust = Some(trust::of_usages(&values)?);
+                // Only what a writer of today doesn't write anyway need be remembered.
+                if values.raw != trust::ANY_USAGE {
                     out.rest.push(kept(piece, &id, &values)?);
                 }
             }
@@ -230,9 +229,6 @@ fn read_attributes(piece: &Piece, set: &Tlv<'_>) -> Result<Attributes> {
 fn kept(piece: &Piece, id: &Tlv<'_>, values: &Tlv<'_>) -> Result<Attr> {
     Ok(Attr::new(NAME, oid::dotted(id.content), &*piece.element(values)?.bytes))
 }
-
-/// SET { anyExtendedKeyUsage }.
-pub(super) const ANY_USAGE: &[u8] = &[0x31, 0x06, 0x06, 0x04, 0x55, 0x1d, 0x25, 0x00];
 
 /// The text of a friendlyName, and whether something about it is odd: surrogates without their half, an
 /// odd count of bytes (both met; Java takes them), another type than BMPString (UTF8String was met).

@@ -27,7 +27,7 @@ impl<'a> Certs<'a> {
         let mut seen: Map<'_, usize> = Map::with_capacity_and_hasher(bags.len(), RandomState::default());
         for (at, bag) in bags.iter().enumerate() {
             let first = seen.entry(&bag.der).or_insert(at);
-            if bags[*first].trusted && !bag.trusted {
+            if bags[*first].trust.is_some() && bag.trust.is_none() {
                 *first = at;
             }
         }

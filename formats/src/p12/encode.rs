@@ -11,9 +11,10 @@
 //!   would rename a trusted one to its subject.
 //! - Keys always enciphered: Java passes over those in the clear.
 
-use super::bag::{ANY_USAGE, is_other, is_public};
-use super::names;
+use super::bag::{is_other, is_public};
 use super::profile::Profile;
+use super::trust::{self, ANY_USAGE};
+use super::{NAME, names};
 use crate::asn1::{self, header_len, oid, put_header};
 use crate::context::Ctx;
 use crate::crypto::pbe::{Keyed, Keyer};
@@ -171,7 +172,7 @@ impl<'a> Plan<'a> {
         ctx: &Ctx<'_>,
     ) -> Result<()> {
         self.note_trust_of_key(entry);
-        let shroud = match (key.opened(), key.seal().filter(|s| s.format() == super::NAME)) {
+        let shroud = match (key.opened(), key.seal().filter(|s| s.format() == NAME)) {
             (None, Some(seal)) if seal.raw().is_some() => Shroud::Copied(seal.raw().unwrap_or_default()),
             _ => {
                 let pkcs8 = Cow::Borrowed(&key.open(ctx)?.bytes);
@@ -206,29 +207,32 @@ impl<'a> Plan<'a> {
     }
 
     fn cert(&mut self, entry: &'a Entry, label: &str, der: &'a [u8]) {
-        let usage = entry.attrs.iter().find(|a| is_usage(a)).map_or(ANY_USAGE, |a| &a.value);
-        let usage = match &entry.trust {
-            None => Some(usage),
-            Some(t) if t.is_full_anchor() => Some(usage),
-            Some(t) if t.distrusts() => {
-                let text = "PKCS#12 can't say that a certificate is distrusted; it is written as not trusted";
-                self.lose(LossKind::Trust, entry, text.to_owned());
-                None
+        let usages = self.usages(entry, der);
+        self.push(Body::Cert(der), Some(label), None, &entry.attrs, usages.as_deref());
+    }
+
+    /// The value of Java's trustedKeyUsage for a certificate on its own; none for one that isn't trusted.
+    fn usages(&mut self, entry: &'a Entry, der: &[u8]) -> Option<Cow<'a, [u8]>> {
+        let kept = entry.attrs.iter().find(|a| is_usage(a)).map(|a| &*a.value);
+        let Some(trust) = &entry.trust else { return Some(Cow::Borrowed(kept.unwrap_or(ANY_USAGE))) };
+        if let Some(kept) = kept.filter(|k| trust::of_kept(k).as_ref() == Some(trust)) {
+            return Some(Cow::Borrowed(kept));
+        }
+        let (kind, text) = match trust {
+            t if t.is_full_anchor() => return Some(trust::to_usages(t)),
+            t if t.distrusts() => {
+                (LossKind::Trust, "PKCS#12 can't say that it is distrusted; it is written as not trusted")
             }
-            Some(t) if has(t, Level::Anchor) || has(t, Level::Peer) => {
-                if raises(t, der) {
-                    let text = "readers of PKCS#12 will trust it for everything";
-                    self.lose(LossKind::TrustRaised, entry, text.to_owned());
-                }
-                Some(usage)
+            t if !has(t, Level::Anchor) && !has(t, Level::Peer) => {
+                (LossKind::Trust, "PKCS#12 can't say that it is not trusted, only leave that open")
             }
-            Some(_) => {
-                let text = "PKCS#12 can't say that a certificate is not trusted, only leave it open";
-                self.lose(LossKind::Trust, entry, text.to_owned());
-                None
+            t if raises(t, der) => {
+                (LossKind::TrustRaised, "Java trusts it for everything, whatever usages PKCS#12 names")
             }
+            t => return Some(trust::to_usages(t)),
         };
-        self.push(Body::Cert(der), Some(label), None, &entry.attrs, usage);
+        self.lose(kind, entry, text.to_owned());
+        (kind == LossKind::TrustRaised).then(|| trust::to_usages(trust))
     }
 
     fn secret(
@@ -239,7 +243,7 @@ impl<'a> Plan<'a> {
         keyer: &Keyer,
         ctx: &Ctx<'_>,
     ) -> Result<()> {
-        let shroud = match (secret.opened(), secret.seal().filter(|s| s.format() == super::NAME)) {
+        let shroud = match (secret.opened(), secret.seal().filter(|s| s.format() == NAME)) {
             (None, Some(seal)) if seal.raw().is_some() => Shroud::Copied(seal.raw().unwrap_or_default()),
             _ => match secret_as_pkcs8(secret.open(ctx)?) {
                 Some(pkcs8) => Shroud::Fresh { pkcs8: Cow::Owned(pkcs8), keyed: keyer.next(ctx.session)? },
@@ -269,7 +273,7 @@ impl<'a> Plan<'a> {
         list.extend(label.map(|l| Attribute::Name(l, l.encode_utf16().count() * 2)));
         list.extend(id.map(Attribute::Id));
         list.extend(usage.map(|u| Attribute::Kept(Cow::Borrowed(oid::JAVA_TRUSTED_KEY_USAGE), u)));
-        for attr in kept.iter().filter(|a| a.format == super::NAME && !is_usage(a)) {
+        for attr in kept.iter().filter(|a| a.format == NAME && !is_usage(a)) {
             list.extend(oid::from_dotted(&attr.id).map(|id| Attribute::Kept(Cow::Owned(id), &attr.value)));
         }
         // DER orders a SET OF by its members' encodings; shorter ones have the smaller length octets.
@@ -290,7 +294,7 @@ impl<'a> Plan<'a> {
 
 /// A friendlyName, a localKeyID and trustedKeyUsage are made anew; only the last may be kept.
 fn is_usage(attr: &Attr) -> bool {
-    attr.format == super::NAME && attr.id == "2.16.840.1.113894.746875.1.1"
+    attr.format == NAME && attr.id == "2.16.840.1.113894.746875.1.1"
 }
 
 fn has(trust: &Trust, level: Level) -> bool {

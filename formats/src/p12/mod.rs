@@ -16,10 +16,10 @@
 //! | PKCS#12 | model |
 //! |---|---|
 //! | key bag and the certificate of the same public key | `Key` with its chain |
-//! | certificate with Java's trustedKeyUsage | `Cert`, an anchor for everything, as Java takes it |
+//! | certificate with Java's trustedKeyUsage | `Cert`, an anchor for the usages that stand there |
 //! | certificate without it, in no chain | `Cert`, trust unknown |
 //! | certificate without it, in a chain | no entry of its own |
-//! | secretBag | `Symmetric`; other types than Java's keep their OID as algorithm |
+//! | secretBag | `Symmetric`; of another type than Java's `Other` |
 //! | crlBag | `Crl` |
 //! | sdsiCertificate, unknown bags | `Other`, a SafeBag without its attributes |
 //! | friendlyName, localKeyID | label; made anew |
@@ -40,6 +40,7 @@ mod profile;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use crate::context::Ctx;
 use crate::error::Result;

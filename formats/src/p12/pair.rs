@@ -12,7 +12,7 @@ use super::seal::{Inside, Shrouded};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{identity, spki_of_pkcs8};
-use crate::model::{Attr, Der, Entry, Item, Label, Level, Link, Secret, Store, Trust};
+use crate::model::{Attr, Der, Entry, Item, Label, Link, Secret, Store, Trust};
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -63,17 +63,18 @@ pub(super) struct CertBag {
     pub der: Der,
     pub name: Option<Label>,
     pub id: Option<Der>,
-    pub trusted: bool,
+    /// What Java's attribute says, if it is there.
+    pub trust: Option<Trust>,
     pub attrs: Vec<Attr>,
 }
 
 impl Pool {
     fn slot(&mut self, bag: Bag) -> Slot {
-        let Attributes { name, id, trusted, rest: attrs, odd_name } = bag.attributes;
+        let Attributes { name, id, trust, rest: attrs, odd_name } = bag.attributes;
         self.odd_names += usize::from(odd_name);
         let item = match bag.content {
             Content::Cert(der) => {
-                self.certs.push(CertBag { der, name, id, trusted, attrs });
+                self.certs.push(CertBag { der, name, id, trust, attrs });
                 return Slot::Cert(self.certs.len() - 1);
             }
             Content::Key(key) => return self.key(Secret::clear(key), name, id, attrs),
@@ -109,7 +110,7 @@ impl Pool {
                     false => (cert.name.clone(), cert.attrs.clone()), // a chain may show it too
                 };
                 let mut e = entry(Item::Cert(cert.der.clone()), name, attrs);
-                e.trust = cert.trusted.then(|| Trust::all(Level::Anchor));
+                e.trust = cert.trust.take();
                 out.push(e);
             }
         }
@@ -156,8 +157,8 @@ impl Paired {
     fn swallows(&self, bag: usize, bags: &[CertBag]) -> bool {
         let Some(first) = self.first.get(bag).copied() else { return false };
         let (Some(own), Some(other)) = (bags.get(bag), bags.get(first)) else { return false };
-        let repeats = first != bag && own.name == other.name && own.trusted == other.trusted;
-        !own.trusted && (repeats || self.used.get(first).is_some_and(|u| *u))
+        let repeats = first != bag && own.name == other.name && own.trust == other.trust;
+        own.trust.is_none() && (repeats || self.used.get(first).is_some_and(|u| *u))
     }
 }
 
@@ -168,7 +169,7 @@ fn pair(pool: &Pool, ctx: &Ctx<'_>, warnings: &mut Vec<String>) -> Paired {
     let believed = claims.iter().map(|c| c.single().into_iter().collect()).collect();
     let mut paired = chains(pool, &certs, &ids, believed);
     let unsure = claims.iter().any(|c| matches!(c, Claim::Many(_) | Claim::None))
-        || pool.certs.iter().enumerate().any(|(b, c)| !c.trusted && !paired.used[certs.first(b)]);
+        || pool.certs.iter().enumerate().any(|(b, c)| c.trust.is_none() && !paired.used[certs.first(b)]);
     if unsure && !pool.certs.is_empty() {
         let leaves = by_public_key(pool, &certs, &claims, ctx, warnings);
         paired = chains(pool, &certs, &ids, leaves);
@@ -236,7 +237,7 @@ impl<'a> Ids<'a> {
     fn new(pool: &'a Pool, certs: &Certs<'_>) -> Self {
         let mut ids = Ids::default();
         for (bag, cert) in pool.certs.iter().enumerate() {
-            if let (Some(id), false) = (&cert.id, cert.trusted) {
+            if let (Some(id), None) = (&cert.id, &cert.trust) {
                 let first = certs.first(bag);
                 if let hash_map::Entry::Vacant(new) = ids.bags.entry((id, first)) {
                     new.insert(bag);
@@ -291,7 +292,7 @@ fn by_public_key(
         if let Some(public) = public {
             // Renewed certificates of the same key; the first key of several equal ones takes them.
             for cert in of_public.get(public).into_iter().flatten() {
-                if !taken[*cert] && !pool.certs[*cert].trusted {
+                if !taken[*cert] && pool.certs[*cert].trust.is_none() {
                     taken[*cert] = true;
                     leaves[at].push(*cert);
                 }
@@ -299,7 +300,7 @@ fn by_public_key(
         } else {
             let leaf = guess(&claims[at], &pool.keys[at], pool, &taken);
             leaf.iter().for_each(|l| taken[*l] = true);
-            if leaf.is_none() && certs.distinct().any(|c| !taken[c] && !pool.certs[c].trusted) {
+            if leaf.is_none() && certs.distinct().any(|c| !taken[c] && pool.certs[c].trust.is_none()) {
                 let text = "nothing tells which certificate belongs to it, for its public half is not known";
                 warnings.push(about(&pool.keys[at], text));
             }
@@ -320,7 +321,7 @@ fn public_half(key: &Secret, ctx: &Ctx<'_>) -> Option<Vec<u8>> {
 /// first.
 fn best(fitting: &[usize], claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bool]) -> Option<usize> {
     let named = |c: &&usize| key.name.is_some() && pool.certs[**c].name == key.name;
-    let own = |c: &&usize| !pool.certs[**c].trusted;
+    let own = |c: &&usize| pool.certs[**c].trust.is_none();
     let find = |is: &dyn Fn(&&usize) -> bool| fitting.iter().find(is);
     find(&|c| claim.all().contains(c))
         .or_else(|| find(&|c| own(c) && named(c)))

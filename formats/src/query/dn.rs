@@ -273,14 +273,16 @@ impl Pattern {
     }
 
     fn value_contains(&self, attribute: &Attribute<'_>, needle: &str) -> bool {
-        // ASCII without blanks to compress, as nearly all names are: no text is built.
         let c = attribute.content;
-        if needle.is_ascii() && c.is_ascii() && matches!(attribute.tag.0, 0x0c | 0x13 | 0x16) && !self.exact {
-            let n = needle.as_bytes();
-            if n.is_empty() || c.windows(n.len()).any(|w| w.eq_ignore_ascii_case(n)) {
+        // UTF8String, PrintableString, IA5String hold nearly all names: no text is built for them.
+        if !self.exact && needle.is_ascii() && matches!(attribute.tag.0, 0x0c | 0x13 | 0x16) {
+            if contains_ascii(c, needle.as_bytes()) {
                 return true;
             }
-            if !c.windows(2).any(|w| w == b"  ") {
+            // Folding could still bring a match about: repeated blanks, and the two letters outside ASCII
+            // whose lower case begins with one of it (the Kelvin sign, the dotted capital I).
+            let folds = |w: &[u8]| w == b"  " || w == b"\xc4\xb0" || w == b"\xe2\x84";
+            if !c.windows(2).any(folds) {
                 return false;
             }
         }
@@ -293,6 +295,13 @@ impl Pattern {
         attribute.oid == oid
             && attribute.text().is_some_and(|t| value.matches(&if self.exact { t } else { fold_owned(t) }))
     }
+}
+
+/// Whether ASCII `needle`, in lower case, occurs in `text` in any case.
+fn contains_ascii(text: &[u8], needle: &[u8]) -> bool {
+    let Some((first, rest)) = needle.split_first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
+        .any(|at| text[at + 1..].get(..rest.len()).is_some_and(|t| t.eq_ignore_ascii_case(rest)))
 }
 
 impl Value {
@@ -520,6 +529,8 @@ mod tests {
             "commonName=colin\\20paice",
             "lin pai",
             "gb",
+            "N",
+            "",
         ] {
             assert!(Pattern::parse(yes, false).expect(yes).matches(&n), "{yes}");
         }
@@ -528,6 +539,14 @@ mod tests {
         }
         for bad in ["XX=1", "=", "CN=\"a", "CN=a\\", ",="] {
             assert!(Pattern::parse(bad, false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn letters_that_fold_into_ascii() {
+        let n = name(&[&[("2.5.4.3", 0x0c, "\u{212a}elvin \u{130}x".as_bytes())]]);
+        for yes in ["kelvin", "elvin i", "KELVIN"] {
+            assert!(Pattern::parse(yes, false).expect(yes).matches(&n), "{yes}");
         }
     }
 

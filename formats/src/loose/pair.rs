@@ -1,0 +1,411 @@
+//! Keys and what they belong to.
+//!
+//! A key in the clear belongs to the certificates and requests with its public key; nothing else counts,
+//! for labels and positions lie. A key whose public half can't be had (enciphered, or of an algorithm
+//! that isn't computed) goes by its localKeyID, else by being the only one for the only leaf, else by
+//! standing beside a leaf; where all that leaves a doubt, it is opened if a password is at hand. Such a
+//! guess is checked when the key is opened, before anything is written.
+//!
+//! A key with one certificate is one entry, with two certificates two that share the key. Certificates
+//! that are part of a key's chain are no entries of their own unless the file repeats them.
+
+use super::chain::Index;
+use super::{Hint, Piece};
+use crate::asn1::{Reader, Tag, cert_fields, oid};
+use crate::context::Ctx;
+use crate::crypto::public::{
+    distinctive_part, identity, pkcs8_algorithm, same_public_key, spki_algorithm, spki_of_pkcs8,
+};
+use crate::model::{Der, Entry, Item, Label, Link};
+use std::collections::{HashMap, HashSet};
+
+/// Keys that are compared byte for byte to find one that repeats another: only a hostile file has more.
+const MAX_COMPARED: usize = 16;
+
+/// The entries, each key with what belongs to it.
+pub(super) fn entries(mut pieces: Vec<Piece>, ctx: &Ctx<'_>) -> Vec<Entry> {
+    if !pieces.iter().any(is_key) {
+        return pieces.into_iter().map(|p| p.entry).collect();
+    }
+    let mut plan = Plan::default();
+    plan.by_public_key(&pieces);
+    plan.by_hints(&pieces);
+    if plan.open_the_rest(&mut pieces, ctx) {
+        plan.by_public_key(&pieces);
+    }
+    plan.chains(&pieces);
+    plan.carry_out(pieces)
+}
+
+fn is_key(piece: &Piece) -> bool {
+    matches!(piece.entry.item, Item::Key { .. })
+}
+
+/// Who belongs to whom, in numbers of pieces.
+#[derive(Default)]
+struct Plan {
+    /// Key and its certificate or request.
+    pairs: Vec<(usize, usize)>,
+    /// Keys that were looked at.
+    settled: HashSet<usize>,
+    /// Keys that repeat one which is kept.
+    repeated: HashSet<usize>,
+    /// The issuers for each pair.
+    chains: Vec<Vec<usize>>,
+    /// Certificates that are in a chain and no entries of their own.
+    consumed: HashSet<usize>,
+}
+
+/// A key, or a certificate or request, with what tells its pair.
+struct Party<'a> {
+    at: usize,
+    spki: &'a [u8],
+    key_id: Option<&'a [u8]>,
+    object: Option<&'a Der>,
+}
+
+/// The keys with one public key, and what has it too.
+#[derive(Default)]
+struct Group<'a> {
+    keys: Vec<Party<'a>>,
+    owners: Vec<Party<'a>>,
+}
+
+impl Plan {
+    /// Pairs the keys whose public half is known.
+    fn by_public_key(&mut self, pieces: &[Piece]) {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut candidates: HashMap<&[u8], Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
+        for (at, piece) in pieces.iter().enumerate() {
+            let Some(spki) = hint(piece).and_then(|h| h.spki.as_deref()) else { continue };
+            if !is_key(piece) || !self.settled.insert(at) {
+                continue;
+            }
+            let group = *known.entry(identity(spki)).or_insert_with(|| {
+                candidates.entry(distinctive_part(spki)).or_default().push(groups.len());
+                groups.push(Group::default());
+                groups.len() - 1
+            });
+            groups[group].keys.push(Party { at, spki, key_id: key_id(piece), object: None });
+        }
+        for (at, piece) in pieces.iter().enumerate() {
+            let Some((object, spki)) = owner(&piece.entry.item) else { continue };
+            let fits = candidates.get(distinctive_part(spki)).map_or(&[][..], Vec::as_slice);
+            let group =
+                fits.iter().find(|g| groups[**g].keys.first().is_some_and(|k| same_public_key(k.spki, spki)));
+            if let Some(group) = group {
+                let party = Party { at, spki, key_id: key_id(piece), object: Some(object) };
+                groups[*group].owners.push(party);
+            }
+        }
+        for group in &groups {
+            self.settle(group, pieces);
+        }
+    }
+
+    /// Pairs within a group. Where a key is written once for each of its certificates, each takes the
+    /// certificate that follows it; what is left goes to the key before it.
+    fn settle(&mut self, group: &Group<'_>, pieces: &[Piece]) {
+        let mut taken: HashSet<&Der> = HashSet::new();
+        let mut pairs: Vec<(usize, usize)> = Vec::new();
+        let ids: HashSet<&[u8]> = group.owners.iter().filter_map(|o| o.key_id).collect();
+        let allowed = |key: &Party<'_>, owner: &Party<'_>| {
+            // A localKeyID that names a certificate of this key leaves the others alone.
+            let named = key.key_id.is_some_and(|id| ids.contains(id));
+            !named
+                || owner.key_id == key.key_id
+                || matches!(pieces[owner.at].entry.item, Item::Request { .. })
+        };
+        let mut owners = group.owners.iter().peekable();
+        for (n, key) in group.keys.iter().enumerate() {
+            let next_key = group.keys.get(n + 1).map_or(usize::MAX, |k| k.at);
+            while owners.next_if(|o| o.at < key.at || (o.at < next_key && !allowed(key, o))).is_some() {}
+            if let Some(owner) = owners.next_if(|o| o.at < next_key) {
+                pairs.push((key.at, owner.at));
+                taken.extend(owner.object);
+            }
+        }
+        for owner in &group.owners {
+            let before = group.keys.partition_point(|k| k.at < owner.at).saturating_sub(1);
+            let Some(key) = group.keys.get(before) else { continue };
+            if owner.object.is_some_and(|o| !taken.contains(o)) && allowed(key, owner) {
+                pairs.push((key.at, owner.at));
+                taken.extend(owner.object);
+            }
+        }
+        let paired: HashSet<usize> = pairs.iter().map(|(key, _)| *key).collect();
+        let first = group.owners.first();
+        for key in group.keys.iter().filter(|k| !paired.contains(&k.at)) {
+            let others = group.keys.iter().filter(|k| paired.contains(&k.at)).take(MAX_COMPARED);
+            if others.into_iter().any(|other| repeats(pieces, key.at, other.at)) {
+                self.repeated.insert(key.at);
+            } else if let Some(owner) = first {
+                pairs.push((key.at, owner.at));
+            }
+        }
+        self.pairs.extend(pairs);
+    }
+
+    /// Pairs keys whose public half isn't known, by what stands around them.
+    fn by_hints(&mut self, pieces: &[Piece]) {
+        let mut open: Vec<usize> =
+            (0..pieces.len()).filter(|at| is_key(&pieces[*at]) && !self.settled.contains(at)).collect();
+        if open.is_empty() {
+            return;
+        }
+        let free = Free::new(pieces, &self.pairs);
+        let mut claimed = HashSet::new();
+        let mut ids: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for at in &free.certs {
+            if let Some(id) = key_id(&pieces[*at]) {
+                ids.entry(id).or_default().push(*at);
+            }
+        }
+        open.retain(|key| {
+            let named = key_id(&pieces[*key]).and_then(|id| ids.get(id));
+            let leaf = named.and_then(|certs| one_object(pieces, certs)).filter(|l| claimed.insert(*l));
+            self.pairs.extend(leaf.map(|leaf| (*key, leaf)));
+            leaf.is_none()
+        });
+        let free = Free::new(pieces, &self.pairs);
+        match open[..] {
+            [] => {}
+            [key] => {
+                let owner = free.only_leaf(pieces, key).or_else(|| free.only_request(pieces));
+                self.pairs.extend(owner.map(|owner| (key, owner)));
+            }
+            _ => self.pairs.extend(neighbours(pieces, &open, &free)),
+        }
+    }
+
+    /// Opens the keys that are still without a pair, where a certificate may be theirs. True if one of
+    /// them has a public half now.
+    fn open_the_rest(&mut self, pieces: &mut [Piece], ctx: &Ctx<'_>) -> bool {
+        let paired: HashSet<usize> = self.pairs.iter().map(|(key, _)| *key).collect();
+        let free = Free::new(pieces, &self.pairs);
+        if free.certs.is_empty() {
+            return false;
+        }
+        let mut opened = false;
+        for (at, piece) in pieces.iter_mut().enumerate() {
+            let Item::Key { key, .. } = &piece.entry.item else { continue };
+            if self.settled.contains(&at) || paired.contains(&at) {
+                continue;
+            }
+            let Ok(material) = key.open(ctx) else { continue };
+            let spki = spki_of_pkcs8(&material.bytes).ok().flatten();
+            let algorithm = pkcs8_algorithm(&material.bytes).ok().map(<[u8]>::to_vec);
+            let hint = piece.hint.get_or_insert_default();
+            opened |= spki.is_some();
+            (hint.spki, hint.algorithm) = (spki, algorithm);
+        }
+        opened
+    }
+
+    /// The chain of each pair, and which certificates are thereby spoken for.
+    fn chains(&mut self, pieces: &[Piece]) {
+        let index = index(pieces);
+        let mut used: HashMap<&[u8], usize> = HashMap::new();
+        let mut leaves: HashSet<&[u8]> = HashSet::new();
+        for (_, owner) in &self.pairs {
+            let Item::Cert(leaf) = &pieces[*owner].entry.item else {
+                self.chains.push(Vec::new());
+                continue;
+            };
+            leaves.insert(leaf);
+            *used.entry(leaf).or_default() += 1;
+            let mut chain = index.issuers(leaf);
+            for issuer in &mut chain {
+                let Some(der) = pieces[*issuer].entry.object() else { continue };
+                let uses = used.entry(der).or_default();
+                // Where each chain was written with copies of its own, each takes its own.
+                *issuer = index.copies(der).get(*uses).copied().unwrap_or(*issuer);
+                *uses += 1;
+            }
+            self.chains.push(chain);
+        }
+        let owned: HashSet<usize> = self.pairs.iter().map(|(_, owner)| *owner).collect();
+        for (der, uses) in used {
+            let copies = index.copies(der);
+            let label = copies.first().and_then(|at| pieces[*at].entry.label.as_ref());
+            let adds_nothing = |at: &usize| {
+                let own = pieces[*at].entry.label.as_ref();
+                owned.contains(at) || own.is_none() || own == label
+            };
+            let plain = copies.iter().copied().filter(|at| pieces[*at].entry.trust.is_none());
+            if leaves.contains(der) {
+                self.consumed.extend(plain.filter(adds_nothing));
+            } else {
+                self.consumed.extend(plain.take(uses));
+            }
+        }
+        // A leaf with trust settings is in its pair all the same.
+        self.consumed.extend(self.pairs.iter().map(|(_, owner)| *owner));
+    }
+
+    fn carry_out(self, pieces: Vec<Piece>) -> Vec<Entry> {
+        let mut of_key: HashMap<usize, Vec<(usize, &[usize])>> = HashMap::new();
+        for ((key, owner), chain) in self.pairs.iter().zip(&self.chains) {
+            of_key.entry(*key).or_default().push((*owner, chain));
+        }
+        let mut out = Vec::with_capacity(pieces.len());
+        for (at, piece) in pieces.iter().enumerate() {
+            match of_key.get_mut(&at) {
+                Some(owners) => {
+                    owners.sort_unstable();
+                    let only = owners.len() == 1;
+                    out.extend(owners.iter().map(|(owner, chain)| pair(&pieces, at, *owner, chain, only)));
+                }
+                None if self.consumed.contains(&at) || self.repeated.contains(&at) => {}
+                None => out.push(piece.entry.clone()),
+            }
+        }
+        out
+    }
+}
+
+/// The entry of a key and a certificate or request. `only`: the key has no other.
+fn pair(pieces: &[Piece], key: usize, owner: usize, issuers: &[usize], only: bool) -> Entry {
+    let (key, owner) = (&pieces[key].entry, &pieces[owner].entry);
+    let label = if only {
+        key.label.as_ref().or(owner.label.as_ref())
+    } else {
+        owner.label.as_ref().or(key.label.as_ref())
+    };
+    let mut entry = key.clone();
+    entry.label = label.cloned();
+    if let Item::Request { csr, .. } = &owner.item {
+        entry.item = Item::Request { csr: csr.clone(), key: key.secret().cloned() };
+        entry.attrs.extend(owner.attrs.iter().cloned());
+    } else if let Item::Key { chain, .. } = &mut entry.item {
+        chain.extend(link(owner, label));
+        chain.extend(issuers.iter().filter_map(|at| link(&pieces[*at].entry, None)));
+        entry.trust = owner.trust.clone();
+    }
+    entry
+}
+
+/// A certificate as a link of a chain. A leaf's label is its entry's unless it has another.
+fn link(entry: &Entry, entry_label: Option<&Label>) -> Option<Link> {
+    let cert = entry.object()?.clone();
+    let label = entry.label.clone().filter(|l| Some(l) != entry_label);
+    Some(Link { cert, label, attrs: entry.attrs.clone() })
+}
+
+/// Certificates and requests that no key has yet.
+struct Free {
+    certs: Vec<usize>,
+    requests: Vec<usize>,
+}
+
+impl Free {
+    fn new(pieces: &[Piece], pairs: &[(usize, usize)]) -> Self {
+        let taken: HashSet<&Der> =
+            pairs.iter().filter_map(|(_, owner)| pieces[*owner].entry.object()).collect();
+        let mut free = Free { certs: Vec::new(), requests: Vec::new() };
+        for (at, piece) in pieces.iter().enumerate() {
+            match &piece.entry.item {
+                Item::Cert(der) if !taken.contains(der) => free.certs.push(at),
+                Item::Request { csr, .. } if !taken.contains(csr) => free.requests.push(at),
+                _ => {}
+            }
+        }
+        free
+    }
+
+    /// The only certificate that this key can belong to: the only one that is no CA, or where there are
+    /// only CAs, the only one that issued none of the others.
+    fn only_leaf(&self, pieces: &[Piece], key: usize) -> Option<usize> {
+        let index = index(pieces);
+        let free: HashSet<usize> = self.certs.iter().copied().collect();
+        let fits = |at: &usize| free.contains(at) && may_belong(&pieces[key], &pieces[*at]);
+        let fitting: Vec<_> = index.all().iter().filter(|(at, ..)| fits(at)).collect();
+        let leaves: Vec<usize> = fitting.iter().filter(|(.., f)| !f.is_ca()).map(|(at, ..)| *at).collect();
+        if !leaves.is_empty() {
+            return one_object(pieces, &leaves);
+        }
+        let last: Vec<usize> =
+            fitting.iter().filter(|(.., f)| !index.issued_others(f)).map(|(at, ..)| *at).collect();
+        one_object(pieces, &last)
+    }
+
+    /// The only request, where there is no certificate at all.
+    fn only_request(&self, pieces: &[Piece]) -> Option<usize> {
+        if self.certs.is_empty() { one_object(pieces, &self.requests) } else { None }
+    }
+}
+
+/// Pairs several keys with the leaf after each, or before each if the first of all stands before its key.
+fn neighbours(pieces: &[Piece], keys: &[usize], free: &Free) -> Vec<(usize, usize)> {
+    let free: HashSet<usize> = free.certs.iter().copied().collect();
+    let leaf = |key: usize, at: usize| {
+        let is_leaf = free.contains(&at)
+            && pieces[at].entry.certificate().and_then(|c| cert_fields(c).ok()).is_some_and(|f| !f.is_ca());
+        (is_leaf && may_belong(&pieces[key], &pieces[at])).then_some(at)
+    };
+    let before = |key: usize| key.checked_sub(1).and_then(|at| leaf(key, at));
+    let after = |key: usize| leaf(key, key + 1);
+    let backwards = keys.first().is_some_and(|key| before(*key).is_some());
+    let neighbour = |key: usize| if backwards { before(key) } else { after(key) };
+    keys.iter().filter_map(|key| neighbour(*key).map(|leaf| (*key, leaf))).collect()
+}
+
+/// The first of these pieces, if all are the same object.
+fn one_object(pieces: &[Piece], at: &[usize]) -> Option<usize> {
+    let first = *at.first()?;
+    at.iter().all(|a| pieces[*a].entry.object() == pieces[first].entry.object()).then_some(first)
+}
+
+/// Whether what is known of a key's algorithm allows it to belong to this certificate.
+fn may_belong(key: &Piece, cert: &Piece) -> bool {
+    let Some(algorithm) = hint(key).and_then(|h| h.algorithm.as_deref()) else { return true };
+    let of_cert = owner(&cert.entry.item).and_then(|(_, spki)| spki_algorithm(spki).ok());
+    let family = |id| if id == oid::RSA_PSS { oid::RSA } else { id };
+    of_cert.is_some_and(|id| family(id) == family(algorithm))
+}
+
+/// Whether the key at `a` adds nothing to the one at `b`: the same bytes, and no label of its own.
+fn repeats(pieces: &[Piece], a: usize, b: usize) -> bool {
+    let opened = |at: usize| pieces[at].entry.secret().and_then(|s| s.opened());
+    let labelled = pieces[a].entry.label.is_some() && pieces[a].entry.label != pieces[b].entry.label;
+    match (opened(a), opened(b)) {
+        (Some(a), Some(b)) => {
+            !labelled && bool::from(subtle::ConstantTimeEq::ct_eq(&a.bytes[..], &b.bytes[..]))
+        }
+        _ => false,
+    }
+}
+
+fn index(pieces: &[Piece]) -> Index<'_> {
+    Index::new(pieces.iter().enumerate().filter_map(|(at, p)| match &p.entry.item {
+        Item::Cert(der) => Some((at, der)),
+        _ => None,
+    }))
+}
+
+fn hint(piece: &Piece) -> Option<&Hint> {
+    piece.hint.as_deref()
+}
+
+fn key_id(piece: &Piece) -> Option<&[u8]> {
+    hint(piece)?.key_id.as_deref()
+}
+
+/// A certificate or request with its public key.
+fn owner(item: &Item) -> Option<(&Der, &[u8])> {
+    match item {
+        Item::Cert(der) => Some((der, cert_fields(der).ok()?.spki)),
+        Item::Request { csr, .. } => Some((csr, request_spki(csr)?)),
+        _ => None,
+    }
+}
+
+/// `CertificationRequestInfo ::= SEQUENCE { version, subject, subjectPKInfo, … }` (RFC 2986).
+fn request_spki(csr: &[u8]) -> Option<&[u8]> {
+    let outer = Reader::new(csr, 0).expect(Tag::SEQUENCE, "CertificationRequest").ok()?;
+    let mut fields = outer.reader().expect(Tag::SEQUENCE, "CertificationRequestInfo").ok()?.reader();
+    fields.expect(Tag::INTEGER, "version").ok()?;
+    fields.expect(Tag::SEQUENCE, "subject").ok()?;
+    Some(fields.expect(Tag::SEQUENCE, "subjectPKInfo").ok()?.raw)
+}
