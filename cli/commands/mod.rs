@@ -196,7 +196,7 @@ fn after_help() -> String {
     }
     text.push_str(&format!(
         "\nPasswords:\n  SPEC is env:NAME, file:PATH (first line), fd:N, stdin, stash:PATH, prompt, none, or \
-         pass:LITERAL.\n  Without one: the variable {VARIABLE}, else a question at the terminal.\n\n\
+         pass:LITERAL.\n  Without one: a stash beside a kdb, else the variable {VARIABLE}, else a question at the terminal.\n\n\
          Exit status:\n{STATUSES}"
     ));
     text

@@ -52,6 +52,11 @@ pub trait Format: Sync {
         None
     }
 
+    /// Kinds of entry that stand in a file beside the store, and so can't go to standard output.
+    fn beside(&self) -> &'static [ItemKind] {
+        &[]
+    }
+
     /// The file beside a store that holds its password for programs, if the format has such files. It is
     /// the caller who looks there: formats get passwords from `Ctx` alone.
     fn password_file(&self, _store: &Path) -> Option<PathBuf> {

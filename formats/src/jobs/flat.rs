@@ -64,8 +64,10 @@ pub(super) fn flatten(entries: Vec<Entry>, to: &dyn Format, losses: &mut Vec<Los
         added += 1;
     }
     if added > 0 {
-        let detail =
-            format!("{added} signers of keys become entries of their own, as {} holds chains", to.name());
+        let detail = format!(
+            "{added} signers of keys were added as entries of their own, as {} holds chains",
+            to.name()
+        );
         losses.push(Loss::new(LossKind::Note, "", detail));
     }
     flat

@@ -110,17 +110,29 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         entries.push(entry);
         return;
     }
-    let (loss, word) = match kind {
-        ItemKind::Key => (LossKind::Key, "private keys"),
-        ItemKind::Secret => (LossKind::Secret, "secret keys"),
-        ItemKind::Cert => (LossKind::Cert, "certificates"),
-        ItemKind::Request => (LossKind::Request, "requests"),
-        ItemKind::Crl => (LossKind::Crl, "revocation lists"),
-        ItemKind::Other => (LossKind::Other, "objects of this type"),
+    let word = match kind {
+        ItemKind::Key => "private keys",
+        ItemKind::Secret => "secret keys",
+        ItemKind::Cert => "certificates",
+        ItemKind::Request => "requests",
+        ItemKind::Crl => "revocation lists",
+        ItemKind::Other => "objects of this type",
     };
     let why = refused.map_or_else(|| format!("{} holds no {word}", to.name()), str::to_owned);
-    losses.push(Loss::new(loss, entry.label_text(), why));
+    losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
     certificates_of(entry, entries, items);
+}
+
+/// The kind of loss when an entry of this kind can't be held.
+pub(super) fn loss_of(kind: ItemKind) -> LossKind {
+    match kind {
+        ItemKind::Key => LossKind::Key,
+        ItemKind::Secret => LossKind::Secret,
+        ItemKind::Cert => LossKind::Cert,
+        ItemKind::Request => LossKind::Request,
+        ItemKind::Crl => LossKind::Crl,
+        ItemKind::Other => LossKind::Other,
+    }
 }
 
 /// The certificates of a key entry as entries of their own: the key is lost, they need not be.

@@ -40,15 +40,6 @@ impl Change<'_> {
 /// Stages what must change.
 pub fn write(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) -> Result<()> {
     if !to.takes_companions() {
-        let lost = |r: &Planned<'_>| {
-            let label = String::from_utf8_lossy(r.label).into_owned();
-            Loss::new(
-                LossKind::Request,
-                label,
-                "requests stand in a file beside a kdb, which has no place here",
-            )
-        };
-        losses.extend(change.requests.iter().map(lost));
         return Ok(());
     }
     requests(change, to, losses)?;

@@ -164,6 +164,10 @@ impl Planner<'_, '_> {
                 (Content::Request, Cow::Borrowed(&**csr), key)
             }
             Item::Symmetric(secret) => {
+                if let Some(name) = secret.opened().and_then(|k| k.algorithm.as_deref()) {
+                    let detail = format!("a kdb keeps the secret key, but not that it is one for {name}");
+                    self.losses.push(Loss::new(LossKind::Attribute, entry.label_text(), detail));
+                }
                 let (certificate, key) = self.writer.carried(secret, label, ctx)?;
                 (Content::KeyPair, certificate, key)
             }

@@ -86,6 +86,10 @@ impl Format for Kdb {
         encode::refuses(entry)
     }
 
+    fn beside(&self) -> &'static [ItemKind] {
+        &[ItemKind::Request]
+    }
+
     fn password_file(&self, store: &Path) -> Option<PathBuf> {
         Some(store.with_extension("sth"))
     }
