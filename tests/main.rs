@@ -1,7 +1,7 @@
 //! Black-box tests of the library and of the program. One test program, so that it links once.
 //!
 //! Where to look: `golden` reads every file of testdata/, `oracle` lets other tools read what we write and
-//! the other way round, `swap` interrupts rebuilds, `hostile` feeds broken files, `cli` holds the program
+//! the other way round, `swap` interrupts rebuilds, `kdb` lets IBM's GSKit judge key databases, `hostile` feeds broken files, `cli` holds the program
 //! to its contract, `docs` holds the documentation to the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
@@ -10,6 +10,7 @@ mod cli;
 mod docs;
 mod golden;
 mod hostile;
+mod kdb;
 mod oracle;
 mod support;
 mod swap;
