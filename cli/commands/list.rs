@@ -170,6 +170,9 @@ impl Listing<'_> {
             Ok(listed) => self.listed(&name, listed),
             Err(e) => {
                 self.fail(&name, &e);
+                if source.is_directory() {
+                    self.ui.hint("-r lists the stores in a folder and below it");
+                }
                 Ok(())
             }
         }

@@ -218,8 +218,10 @@ pub fn main() -> ExitCode {
     let found = match command().try_get_matches() {
         Ok(found) => found,
         Err(e) => {
-            drop(e.print());
-            return ExitCode::from(Failure::Clap(e).status());
+            let failure = Failure::Clap(e);
+            // `--color` and `--quiet` are not known when the command line can't be read.
+            failure.report(&Ui::new(Color::Auto, false));
+            return ExitCode::from(failure.status());
         }
     };
     let global = match Global::from_arg_matches(&found) {

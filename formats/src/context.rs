@@ -117,9 +117,9 @@ impl Budget {
         Budget { per_parameter, total, left: AtomicU64::new(total) }
     }
 
-    /// Takes `rounds` out of the budget before they are worked off; an error when one parameter or the
-    /// sum asks for too much. Nothing is taken when it fails.
-    pub fn spend(&self, rounds: u64) -> Result<()> {
+    /// Whether one parameter may ask for so many rounds: for stores whose keys are opened later, so that a
+    /// hostile one is refused when it is read.
+    pub fn admit(&self, rounds: u64) -> Result<()> {
         if rounds > self.per_parameter {
             return Err(Error::too_large(format!(
                 "asks for {rounds} rounds of key derivation, more than {} are refused",
@@ -127,6 +127,13 @@ impl Budget {
             ))
             .hint("if you trust the file, raise the bound with --max-iterations"));
         }
+        Ok(())
+    }
+
+    /// Takes `rounds` out of the budget before they are worked off; an error when one parameter or the
+    /// sum asks for too much. Nothing is taken when it fails.
+    pub fn spend(&self, rounds: u64) -> Result<()> {
+        self.admit(rounds)?;
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rounds))
             .map(drop)

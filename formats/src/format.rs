@@ -31,11 +31,6 @@ pub trait Format: Sync {
         self.name() == format
     }
 
-    /// Whether a private key's certificates, and a request's private key, can be kept with it.
-    fn keeps_chains(&self) -> bool {
-        true
-    }
-
     /// Whether it can mark one key as the default.
     fn marks_default(&self) -> bool {
         false

@@ -262,18 +262,24 @@ fn join(body: &[u8], out: &mut Vec<u8>) {
     out.reserve(body.len());
     let body = body.trim_ascii();
     let (first, mut pos) = line_at(body, 0);
-    out.extend_from_slice(first.trim_ascii());
-    let (len, end) = (first.len(), &body[first.len()..pos]);
-    while let Some(line) = body.get(pos..pos + len)
-        && body[pos + len..].starts_with(end)
-        && !end.is_empty()
-    {
-        out.extend_from_slice(line.trim_ascii());
-        pos += len + end.len();
+    put_trimmed(out, first);
+    let step = pos;
+    if let (Some(end), true) = (body[first.len()..pos].last(), step > 0) {
+        // The last byte of a line's end stands for it; a stray blank is found by the decoder.
+        while let Some(line) = body.get(pos..pos + step).filter(|line| line.last() == Some(end)) {
+            put_trimmed(out, &line[..first.len()]);
+            pos += step;
+        }
     }
-    for line in lines(&body[pos.min(body.len())..]) {
-        out.extend_from_slice(line.trim_ascii());
+    for line in lines(&body[pos..]) {
+        put_trimmed(out, line);
     }
+}
+
+fn put_trimmed(out: &mut Vec<u8>, line: &[u8]) {
+    let blank = |b: Option<&u8>| b.is_some_and(|b| *b <= b' ');
+    let line = if blank(line.first()) || blank(line.last()) { line.trim_ascii() } else { line };
+    out.extend_from_slice(line);
 }
 
 fn is_blank(b: u8) -> bool {

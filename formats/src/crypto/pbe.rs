@@ -261,13 +261,16 @@ fn rc2_bits(version: &Tlv<'_>) -> Result<usize> {
     }
 }
 
-/// The PKCS#12 cipher that an `AlgorithmIdentifier` names, if it names one, and its rounds.
-pub(crate) fn facts(algorithm: &Tlv<'_>) -> Result<(Option<Cipher>, Option<u64>)> {
+/// The PKCS#12 cipher that an `AlgorithmIdentifier` names, if it names one, and its rounds as they count
+/// in the budget.
+pub(crate) fn facts(algorithm: &Tlv<'_>) -> Result<(Option<Cipher>, u64)> {
     Ok(match Scheme::parse(algorithm)? {
-        Scheme::Pkcs12 { cipher, rounds, .. } => (Some(cipher), Some(rounds)),
-        Scheme::Pkcs5v1 { rounds, .. } => (None, Some(rounds)),
-        Scheme::Pkcs5v2 { kdf: Kdf::Pbkdf2 { rounds, .. }, .. } => (None, Some(rounds)),
-        Scheme::Pkcs5v2 { .. } => (None, None),
+        Scheme::Pkcs12 { cipher, rounds, .. } => (Some(cipher), rounds),
+        Scheme::Pkcs5v1 { rounds, .. } => (None, rounds),
+        Scheme::Pkcs5v2 { kdf: Kdf::Pbkdf2 { rounds, .. }, .. } => (None, rounds),
+        Scheme::Pkcs5v2 { kdf: Kdf::Scrypt { n, r, p, .. }, .. } => {
+            (None, n.saturating_mul(r).saturating_mul(p).saturating_mul(2))
+        }
     })
 }
 

@@ -1,22 +1,24 @@
-//! DER: one object, or several one after the other: certificates, revocation lists, requests, private keys
-//! (PKCS#8 in the clear or enciphered, PKCS#1, SEC 1, DSA).
+//! DER: objects as they are, without armour.
 //!
-//! What an object is, its first headers say ([`crate::asn1::shape`]). Bytes after the last object are a
-//! defect with their offset. Written is exactly one object; a key goes as PKCS#8, enciphered when there is
-//! a password, without its chain, which DER has no place for.
+//! One file holds one object as a rule, and several one after the other where somebody joined files.
+//! Read are certificates, revocation lists, PKCS#10 requests, private keys in PKCS#8 (in the clear or
+//! enciphered), PKCS#1, SEC1 and OpenSSL's DSA form, and PKCS#7 bundles. Keys and certificates are paired
+//! as [`crate::loose`] says. What follows the last object is a defect with its byte offset.
+//!
+//! Written is exactly one object: a certificate, revocation list or request, or a private key as PKCS#8
+//! (enciphered if a password is given). A key has no room for its chain, which is told as a loss.
 
 #[cfg(test)]
 mod tests;
 
 use crate::asn1::shape::{Shape, shape};
 use crate::context::Ctx;
-use crate::crypto::pbe::encrypt_pkcs8;
+use crate::crypto::pbe;
 use crate::error::{Error, Result};
 use crate::format::{Carries, Format, Labels, Match, PasswordUse, TrustRange};
-use crate::loose::{Note, Pile, trust_losses};
-use crate::model::{Der, Item, ItemKind, Loss, Secret, Store};
+use crate::loose::{Pile, trust_loss};
+use crate::model::{Item, ItemKind, Loss, LossKind, Secret, Store};
 use crate::place::{Probe, Source, Staging};
-use zeroize::Zeroizing;
 
 const NAME: &str = "der";
 
@@ -29,11 +31,11 @@ impl Format for DerFile {
     }
 
     fn title(&self) -> &'static str {
-        "DER, one object"
+        "DER"
     }
 
     fn suffixes(&self) -> &'static [&'static str] {
-        &["der", "cer", "crl", "csr", "p8", "pk8"]
+        &["der", "cer"]
     }
 
     fn carries(&self) -> Carries {
@@ -47,71 +49,72 @@ impl Format for DerFile {
         }
     }
 
-    fn keeps_chains(&self) -> bool {
-        false
-    }
-
     fn detect(&self, probe: &Probe<'_>) -> Match {
         match shape(probe.head) {
-            None | Some(Shape::Pkcs7 | Shape::Pkcs12) => Match::No,
-            Some(_) => Match::Maybe,
+            Some(Shape::Pkcs7 | Shape::Pkcs12) | None => Match::No,
+            // BCFKS begins like an enciphered key, and an object of one level might be anything.
+            Some(Shape::EncryptedPkcs8 | Shape::PublicKey) => Match::Maybe,
+            Some(_) => Match::Yes,
         }
     }
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
-        let bytes = from.bytes()?;
         let mut pile = Pile::new(NAME);
-        let mut rest = Der::slice(bytes, 0..bytes.len()).unwrap_or_else(|| Der::new(Vec::new()));
-        while !rest.is_empty() {
-            if shape(&rest).is_some_and(Shape::is_clear_key) {
-                bytes.wipe_on_drop();
-            }
-            let at = (bytes.len() - rest.len()) as u64;
-            match pile.object(&rest, Some(at), Note::default()).map(|after| rest.part(after)) {
-                Ok(Some(after)) => rest = after,
-                Ok(None) => break,
-                // Where one object can't be read there is no telling where the next begins.
-                Err(e) => {
-                    pile.defect(e);
-                    break;
-                }
-            }
-        }
-        if pile.is_empty() && bytes.is_empty() {
+        pile.objects(from.bytes()?);
+        if pile.found_nothing() {
             return Err(Error::malformed("the file is empty"));
         }
         pile.into_store(ctx)
     }
 
-    fn write(&self, store: &Store, _: Option<&Source>, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
-        let Some(entry) = store.entries.first() else {
-            return Err(Error::refused("there is nothing to write: der holds one object"));
+    fn write(
+        &self,
+        store: &Store,
+        _base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        let [entry] = &store.entries[..] else {
+            return Err(Error::refused(format!("a DER file holds one object, not {}", store.entries.len()))
+                .hint("choose one with --label, or write pem, which holds all"));
         };
+        let lose = |kind, detail: &str| Loss::new(kind, entry.label_text(), detail);
+        let mut losses = Vec::new();
         match &entry.item {
-            Item::Key { key, .. } => to.file()?.put(&private_key(key, ctx)?)?,
-            Item::Cert(der) | Item::Crl(der) | Item::Request { csr: der, .. } => to.file()?.put(der)?,
+            Item::Cert(der) => {
+                losses.extend(trust_loss(entry, "DER"));
+                to.file()?.put(der)?;
+            }
+            Item::Crl(der) => to.file()?.put(der)?,
+            Item::Request { csr, key } => {
+                to.file()?.put(csr)?;
+                if key.is_some() {
+                    losses.push(lose(LossKind::Key, "a DER file holds the request or its key, not both"));
+                }
+            }
+            Item::Key { key, chain } => {
+                put_key(key, to, ctx)?;
+                if !chain.is_empty() {
+                    let text =
+                        format!("a DER file holds the key alone; {} certificates are left out", chain.len());
+                    losses.push(lose(LossKind::Chain, &text));
+                }
+            }
             Item::Symmetric(_) | Item::Other { .. } => {
-                return Err(Error::unsupported("der has no place for it"));
+                return Err(Error::refused("no object that a DER file can hold"));
             }
         }
-        Ok(trust_losses(entry, NAME).into_iter().collect())
+        Ok(losses)
     }
 }
 
-fn private_key(key: &Secret, ctx: &Ctx<'_>) -> Result<Zeroizing<Vec<u8>>> {
+fn put_key(key: &Secret, to: &mut Staging, ctx: &Ctx<'_>) -> Result<()> {
     let Some(open) = key.opened() else {
         let raw = key.seal().filter(|s| s.format() == NAME).and_then(|s| s.raw());
-        return raw
-            .map(|r| Zeroizing::new(r.to_vec()))
-            .ok_or_else(|| Error::password("the private key is still sealed"));
+        return to.file()?.put(raw.ok_or_else(|| Error::password("the private key is still sealed"))?);
     };
-    let own = ctx.secrets.key(None)?.into_iter().next();
-    let password = match own {
-        Some(own) => Some(own),
-        None => ctx.secrets.store()?,
-    };
-    Ok(match password {
-        Some(password) => Zeroizing::new(encrypt_pkcs8(&open.bytes, &password, ctx)?),
-        None => open.bytes.clone(),
-    })
+    match ctx.secrets.store()? {
+        Some(password) => to.file()?.put(&pbe::encrypt_pkcs8(&open.bytes, &password, ctx)?),
+        None => to.file()?.put(&open.bytes),
+    }
 }

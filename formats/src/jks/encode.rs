@@ -54,6 +54,7 @@ fn labels<'a>(store: &'a Store, losses: &mut Vec<Loss>) -> Result<Vec<Cow<'a, [u
         let label = label(entry, losses).map_err(|e| e.in_entry(entry.label_text()))?;
         out.push(label);
     }
+    losses.extend(lowered(store));
     let mut seen = HashSet::with_capacity(out.len());
     for (entry, label) in store.entries.iter().zip(&out) {
         if !seen.insert(label) {
@@ -64,6 +65,23 @@ fn labels<'a>(store: &'a Store, losses: &mut Vec<Loss>) -> Result<Vec<Cow<'a, [u
     Ok(out)
 }
 
+/// One note for all labels whose case changes: a bundle has hundreds.
+fn lowered(store: &Store) -> Option<Loss> {
+    let mut changed = store
+        .entries
+        .iter()
+        .filter_map(|e| e.label.as_ref()?.as_str())
+        .filter(|text| java_lower_case(text) != **text);
+    let first = changed.next()?;
+    let detail = match changed.count() {
+        0 => "the label is written in lower case, as Java has it".to_owned(),
+        more => {
+            format!("the labels of this and {more} other entries are written in lower case, as Java has them")
+        }
+    };
+    Some(Loss::new(LossKind::Note, first, detail))
+}
+
 fn label<'a>(entry: &'a Entry, losses: &mut Vec<Loss>) -> Result<Cow<'a, [u8]>> {
     let Some(label) = &entry.label else {
         return Err(Error::refused("an entry without a label"));
@@ -71,13 +89,7 @@ fn label<'a>(entry: &'a Entry, losses: &mut Vec<Loss>) -> Result<Cow<'a, [u8]>> 
     let bytes = match label.as_str() {
         Some(text) => {
             let lower = java_lower_case(text);
-            if lower == text {
-                mutf8::encode(text)
-            } else {
-                let detail = format!("the label becomes \"{lower}\": Java's labels are in lower case");
-                losses.push(Loss::new(LossKind::Note, text, detail));
-                Cow::Owned(mutf8::encode(&lower).into_owned())
-            }
+            if lower == text { mutf8::encode(text) } else { Cow::Owned(mutf8::encode(&lower).into_owned()) }
         }
         // Half of a surrogate pair: no Unicode text, but Java's.
         None if mutf8::is_java(label.bytes()) => Cow::Borrowed(label.bytes()),

@@ -86,20 +86,25 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
 
 fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
     let target = storeset::resolve(path)?;
-    let exists = target.symlink_metadata().is_ok();
+    let exists = storeset::is_there(&target)?;
     if exists && !job.force {
         return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
     }
     // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
+    storeset::replaceable(&target)?;
     let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
+    if !exists {
+        storeset::clear_leftovers(&target);
+    }
     let expected = if exists { Source::open(&target)?.identity() } else { None };
-    let mut staging = Staging::beside(&target, storeset::mode_of(&target)?);
+    let mut staging = Staging::beside(&target);
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
-        let how = storeset::Commit { store: &target, expected, on_step: job.on_step };
+        let how = storeset::Commit { store: &target, expected, content: None, on_step: job.on_step };
         report.old = storeset::commit(staging, &how)?.old;
-        if exists {
-            storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false)?;
+        // The store is the new one whatever becomes of the old.
+        if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {
+            report.warnings.push(e.to_string());
         }
     }
     Ok(())

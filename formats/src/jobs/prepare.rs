@@ -20,23 +20,20 @@ pub(super) fn prepare(
 ) -> Result<(Store, Vec<Loss>)> {
     let carries = to.carries();
     let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
+    let outcomes = open_all(&store.entries, from, to)?;
     let mut entries = Vec::with_capacity(store.entries.len());
-    for entry in store.entries {
-        let entry = match open(&entry, from, to, same_password) {
-            Ok(()) => Some(entry),
+    for (entry, outcome) in store.entries.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => keep(entry, to, &mut entries, &mut losses),
+            Err(e) if e.kind() == Kind::Password && is_own(&entry, to) && same_password()? => {
+                entries.push(entry)
+            }
             Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
                 losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
                 certificates_of(entry, &mut entries, carries.items);
-                None
             }
             Err(e) => return Err(e.in_entry(entry.label_text())),
-        };
-        if let Some(entry) = entry {
-            keep(entry, to, &mut entries, &mut losses);
         }
-    }
-    if !to.keeps_chains() {
-        alone(&mut entries, to, &mut losses);
     }
     if to.flat() {
         entries = super::flat::flatten(entries, to, &mut losses);
@@ -50,6 +47,9 @@ pub(super) fn prepare(
             entries.len()
         ))
         .hint("choose one with --label, or write pem, which holds all"));
+    }
+    if !carries.many {
+        entries.iter_mut().for_each(|e| one_object(e, to.name(), &mut losses));
     }
     foreign_facts(&entries, to, &mut losses);
     default_mark(&entries, to, &mut losses);
@@ -66,27 +66,63 @@ pub(super) fn prepare(
     Ok((Store { entries, facts: store.facts, ..Store::default() }, losses))
 }
 
+/// Opens every key that `to` can hold; one outcome an entry.
+///
+/// A key that no password opens is one whose own password wasn't given, *if* something shows that those
+/// that were given are right: the store's integrity, or another key that they opened. Otherwise they are
+/// wrong, or missing, and that is an error.
+fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Result<()>>> {
+    let outcomes: Vec<Result<()>> = entries.iter().map(|e| open(e, from, to)).collect();
+    let wrong = |o: &Result<()>| o.as_ref().is_err_and(|e| e.kind() == Kind::Password);
+    let Some(first) = outcomes.iter().position(wrong) else { return Ok(outcomes) };
+    let opened = |e: &Entry| e.secret().is_some_and(|s| s.seal().is_some() && s.opened().is_some());
+    let proven = entries.iter().any(|e| e.authenticated == Some(true) || opened(e));
+    let given =
+        || -> Result<bool> { Ok(from.secrets.store()?.is_some() || !from.secrets.key(None)?.is_empty()) };
+    // A store of the same format may be rewritten around keys that nobody can open.
+    let untouched = entries.iter().zip(&outcomes).all(|(e, o)| !wrong(o) || is_own(e, to));
+    if proven || (untouched && !given()?) {
+        return Ok(outcomes);
+    }
+    match outcomes.into_iter().nth(first) {
+        Some(Err(e)) => Err(e.in_entry(entries[first].label_text())),
+        _ => Err(Error::password("a private key can't be opened")),
+    }
+}
+
+/// Sealed by the very format that is to be written, so that it can be copied as it stands.
+fn is_own(entry: &Entry, to: &dyn Format) -> bool {
+    entry.secret().and_then(|s| s.seal()).is_some_and(|s| s.format() == to.name() && s.raw().is_some())
+}
+
 /// Opens an entry's key and checks that it belongs to its certificate: what is written as a pair must be
 /// one, whatever the source's hints said.
-fn open(
-    entry: &Entry,
-    from: &Ctx<'_>,
-    to: &dyn Format,
-    same_password: &dyn Fn() -> Result<bool>,
-) -> Result<()> {
+fn open(entry: &Entry, from: &Ctx<'_>, to: &dyn Format) -> Result<()> {
     let Some(secret) = entry.secret() else { return Ok(()) };
     if !to.carries().items.contains(&entry.item.kind()) {
         return Ok(()); // taken out later, so not opened for nothing
     }
-    match secret.open(from) {
-        Ok(key) => match (&entry.item, entry.certificate()) {
-            (Item::Key { .. }, Some(leaf)) => pair(&key.bytes, leaf),
-            _ => Ok(()),
-        },
-        Err(e) => {
-            let own = secret.seal().is_some_and(|s| s.format() == to.name() && s.raw().is_some());
-            if own && e.kind() == Kind::Password && same_password()? { Ok(()) } else { Err(e) }
+    let key = secret.open(from)?;
+    match (&entry.item, entry.certificate()) {
+        (Item::Key { .. }, Some(leaf)) => pair(&key.bytes, leaf),
+        _ => Ok(()),
+    }
+}
+
+/// Where a file holds one object: a key stands without its chain, a request without its key.
+fn one_object(entry: &mut Entry, to: &str, losses: &mut Vec<Loss>) {
+    let label = entry.label_text().into_owned();
+    match &mut entry.item {
+        Item::Key { chain, .. } if !chain.is_empty() => {
+            let text = format!("{to} holds the key alone; the {} certificates are left out", chain.len());
+            losses.push(Loss::new(LossKind::Chain, label, text));
+            chain.clear();
         }
+        Item::Request { key: key @ Some(_), .. } => {
+            losses.push(Loss::new(LossKind::Key, label, format!("{to} holds the request without its key")));
+            *key = None;
+        }
+        _ => {}
     }
 }
 
@@ -162,33 +198,6 @@ fn unreadable(e: &Error) -> Loss {
     let label = e.place().label.clone().unwrap_or_default();
     let at = e.place().offset.map(|o| format!(" at byte {o:#x}")).unwrap_or_default();
     Loss::new(LossKind::Unreadable, label, format!("{}{at}", e.message()))
-}
-
-/// Keys without their certificates, requests without their keys: each a loss.
-fn alone(entries: &mut [Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
-    for entry in entries {
-        let label = entry.label_text().into_owned();
-        match &mut entry.item {
-            Item::Key { chain, .. } if !chain.is_empty() => {
-                let detail = format!(
-                    "{} holds the private key alone, not its {} certificates",
-                    to.name(),
-                    chain.len()
-                );
-                chain.clear();
-                losses.push(Loss::new(LossKind::Chain, label, detail));
-            }
-            Item::Request { key, .. } if key.is_some() => {
-                *key = None;
-                losses.push(Loss::new(
-                    LossKind::Key,
-                    label,
-                    format!("{} holds the request alone", to.name()),
-                ));
-            }
-            _ => {}
-        }
-    }
 }
 
 /// The mark of the default key: a loss where there are several to choose from.

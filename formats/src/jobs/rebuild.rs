@@ -7,7 +7,7 @@ use super::verify::Expected;
 use super::{AllowLoss, Input};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::format::{Format, detect};
 use crate::model::{Der, Entry, Item, Loss, LossKind, Store};
 use crate::place::{Source, Staging};
@@ -110,6 +110,7 @@ pub struct Rebuilt {
 pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
     let mut report = Rebuilt { written: true, ..Rebuilt::default() };
     let mut places = Vec::with_capacity(job.targets.len());
+    no_repeats(&job.targets)?;
     for target in &job.targets {
         places.push(Located::find(target, job.dry_run).map_err(|e| e.in_file(target.path))?);
     }
@@ -134,25 +135,50 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
         built.push((place, digest, Some(staged), store));
     }
     if report.written && !job.dry_run {
-        commit_all(job, &mut built)?;
+        commit_all(job, &mut built, &mut report.warnings)?;
     }
     report.stores = built.into_iter().map(|(_, _, _, store)| store).collect();
     Ok(report)
 }
 
+/// A store that is named twice would wait for its own lock.
+fn no_repeats(targets: &[Target<'_>]) -> Result<()> {
+    let mut seen = HashSet::with_capacity(targets.len());
+    for target in targets {
+        let path = storeset::resolve(target.path)?;
+        // Where its folder can't be found, that is said later.
+        let path = match path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }) {
+            Some(folder) => {
+                folder.canonicalize().unwrap_or_default().join(path.file_name().unwrap_or_default())
+            }
+            None => path,
+        };
+        if !seen.insert(path) {
+            return Err(Error::refused("is named twice").in_file(target.path));
+        }
+    }
+    Ok(())
+}
+
 type Built<'a> = (Located<'a>, [u8; 32], Option<Staged>, StoreReport);
 
 /// Moves every staged store into place. When one fails, those before it are put back.
-fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
+///
+/// What comes after the swaps (records, pruning) is not worth an error: the stores are the new ones.
+fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
     let mut done = Vec::new();
     for (place, digest, staged, report) in built.iter_mut() {
         match staged.take() {
             None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
-            Some(Staged::Same) => place.record(digest)?,
+            Some(Staged::Same) => warn(place.record(digest), warnings),
             Some(Staged::Ready(staging)) => {
-                let how =
-                    storeset::Commit { store: &place.path, expected: place.identity, on_step: job.on_step };
+                let how = storeset::Commit {
+                    store: &place.path,
+                    expected: place.identity,
+                    content: place.current.as_ref().and_then(|c| c.bytes().ok()).map(|b| &b[..]),
+                    on_step: job.on_step,
+                };
                 match storeset::commit(staging, &how) {
                     Ok(committed) => {
                         report.old.clone_from(&committed.old);
@@ -169,11 +195,18 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
         return Err(take_back(done, e));
     }
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
-        place.record(digest)?;
+        warn(place.record(digest), warnings);
         let now = place.target.ctx.session.now_ms;
-        report.pruned = storeset::prune(&place.path, job.keep, RETENTION_MS, now, false)?;
+        match storeset::prune(&place.path, job.keep, RETENTION_MS, now, false) {
+            Ok(pruned) => report.pruned = pruned,
+            Err(e) => warn(Err(e), warnings),
+        }
     }
     Ok(())
+}
+
+fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
+    warnings.extend(outcome.err().map(|e| e.to_string()));
 }
 
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
@@ -181,7 +214,9 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>]) -> Result<()> {
 fn take_back(done: Vec<storeset::Committed>, cause: Error) -> Error {
     let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
     failed.fold(cause, |cause, e| {
-        Error::new(Kind::Write, format!("{}; and {e}", cause.message())).caused_by(cause)
+        let place = cause.place().path.clone();
+        let both = storeset::not_put_back(&cause, &e);
+        place.iter().fold(both, |e, path| e.in_file(path))
     })
 }
 
@@ -220,7 +255,7 @@ impl<'a> Located<'a> {
         let path = storeset::resolve(target.path)?;
         // A dry run writes nothing, not even a lock file.
         let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
-        let current = if path.symlink_metadata().is_ok() { Some(Source::open(&path)?) } else { None };
+        let current = if storeset::is_there(&path)? { Some(read(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
             (Some(want), Some(have)) if want.name() != have.name() => {
@@ -272,16 +307,23 @@ impl<'a> Located<'a> {
             report.losses.clear();
             return Ok(Staged::Same);
         }
-        let mut staging = if job.dry_run {
-            Staging::memory()
-        } else {
-            Staging::beside(&self.path, storeset::mode_of(&self.path)?)
-        };
+        let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };
         let build =
             Build { store: &store, base: self.current.as_ref(), format: self.format, ctx, allow: &job.allow };
         report.changed = build.stage(&mut staging, &mut report.losses)?;
         Ok(if report.changed { Staged::Ready(staging) } else { Staged::Refused })
     }
+}
+
+/// The current store, read while no program that knows of locks writes to it.
+fn read(path: &Path) -> Result<Source> {
+    let lock = storeset::ReadLock::take(path)?;
+    let source = Source::open(path)?;
+    if !source.is_directory() {
+        source.bytes()?;
+    }
+    drop(lock);
+    Ok(source)
 }
 
 /// The digests of what all targets share, computed once.

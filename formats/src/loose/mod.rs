@@ -10,18 +10,18 @@ mod pair;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod trust;
 
-pub(crate) use chain::Index;
-pub(crate) use seal::{EncryptedPkcs8, passwords};
+pub(crate) use seal::{EncryptedPkcs8, Place, passwords};
+pub(crate) use trust::trust_loss;
 
 use crate::asn1::shape::{Shape, shape};
 use crate::asn1::{Reader, Tag, cert_fields, pkcs7, pkcs8};
 use crate::context::Ctx;
 use crate::crypto::public;
 use crate::error::{Error, Result};
-use crate::model::{
-    Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Loss, LossKind, Seal, Secret, Store,
-};
+use crate::model::{Buffer, Der, Entry, Item, KeyMaterial, Label, Seal, Secret, Store};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -37,6 +37,8 @@ pub(crate) struct Pile {
     warnings: Vec<String>,
     /// Stores of other formats that were found inside.
     nested: Vec<Store>,
+    /// The file that is being read, where it isn't the store itself.
+    file: Option<PathBuf>,
 }
 
 /// One object: an entry in the making. A key has no chain yet.
@@ -81,16 +83,26 @@ impl Pile {
             more_defects: 0,
             warnings: Vec::new(),
             nested: Vec::new(),
+            file: None,
         }
     }
 
     /// Adds an object that can't be read.
     pub fn defect(&mut self, error: Error) {
+        let error = match &self.file {
+            Some(file) => error.in_file(file),
+            None => error,
+        };
         if self.defects.len() < MAX_DEFECTS {
             self.defects.push(Arc::new(error));
         } else {
             self.more_defects += 1;
         }
+    }
+
+    /// From now on objects come from this file of a folder, which defects are to name.
+    pub fn from_file(&mut self, path: &Path) {
+        self.file = Some(path.to_owned());
     }
 
     /// Adds something that people should know.
@@ -103,9 +115,18 @@ impl Pile {
         self.nested.push(store);
     }
 
-    /// Nothing was found yet, defects aside.
-    pub fn is_empty(&self) -> bool {
+    /// Nothing was found yet, not even something bad.
+    pub fn found_nothing(&self) -> bool {
+        self.is_empty() && self.defects.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.nested.is_empty()
+    }
+
+    /// Makes room for this many more objects.
+    pub fn reserve(&mut self, objects: usize) {
+        self.pieces.reserve(objects);
     }
 
     /// Adds an entry that needs no look inside.
@@ -122,44 +143,67 @@ impl Pile {
         Ok(rest)
     }
 
-    /// Adds whatever `der` begins with, by its shape. `at` is where it begins in the file, so that errors
-    /// in it can be placed; `None`: it is not in the file as it stands. Returns what follows the object.
-    pub fn object<'a>(&mut self, der: &'a Der, at: Option<u64>, note: Note) -> Result<&'a [u8]> {
-        let place = |e: Error| match at {
-            Some(at) => e.shifted(at),
-            None => e.without_offset(),
-        };
+    /// Adds whatever `der` begins with, by its shape. `place` is where it is in the file. Returns what
+    /// follows the object.
+    pub fn object<'a>(&mut self, der: &'a Der, place: Place, note: Note) -> Result<&'a [u8]> {
         let Some(kind) = shape(der) else {
-            return Err(unknown(der).at_if(at));
+            return Err(unknown(der).at(place.start()));
         };
-        let whole = Reader::new(der, 0).any("an object").map_err(place)?;
+        let whole = Reader::new(der, 0).any("an object").map_err(|e| place.locate(e))?;
         let rest = &der[whole.raw.len()..];
-        // The range was read from `der` itself.
-        let own = der.part(whole.raw).unwrap_or_else(|| Der::new(whole.raw.to_vec()));
+        self.whole(kind, part(der, whole.raw), place, note).map_err(|e| place.locate(e))?;
+        Ok(rest)
+    }
+
+    /// Adds an object of a known shape. Offsets of errors count from its begin.
+    fn whole(&mut self, kind: Shape, der: Der, place: Place, note: Note) -> Result<()> {
         match kind {
             Shape::Certificate => {
-                cert_fields(&own).map_err(place)?;
-                self.entry(Entry::new(Item::Cert(own)), note);
+                cert_fields(&der)?;
+                self.entry(Entry::new(Item::Cert(der)), note);
             }
-            Shape::Crl => self.entry(Entry::new(Item::Crl(own)), note),
-            Shape::Request => self.entry(Entry::new(Item::Request { csr: own, key: None }), note),
+            Shape::Crl => self.entry(Entry::new(Item::Crl(der)), note),
+            Shape::Request => self.entry(Entry::new(Item::Request { csr: der, key: None }), note),
             Shape::PublicKey => {
-                self.entry(Entry::new(Item::Other { what: "PUBLIC KEY".to_owned(), body: own }), note);
+                self.entry(Entry::new(Item::Other { what: "PUBLIC KEY".to_owned(), body: der }), note);
             }
-            Shape::Pkcs8 | Shape::Pkcs1 | Shape::Sec1 | Shape::Dsa => {
-                self.clear_key(&own, note).map_err(place)?;
-            }
+            Shape::Pkcs8 | Shape::Pkcs1 | Shape::Sec1 | Shape::Dsa => self.clear_key(&der, note)?,
             Shape::EncryptedPkcs8 => {
-                let seal = EncryptedPkcs8::new(self.format, own, at, note.text());
+                let seal = EncryptedPkcs8::new(self.format, der, place, note.text());
                 self.sealed_key(seal, None, note);
             }
-            Shape::Pkcs7 => self.bundle(&own, at.unwrap_or(0), &note).map_err(|e| match at {
-                Some(_) => e,
-                None => e.without_offset(),
-            })?,
-            Shape::Pkcs12 => return Err(Error::unsupported("a PKCS#12 store inside").at_if(at)),
+            Shape::Pkcs7 => self.bundle(&der, place, &note)?,
+            Shape::Pkcs12 => return Err(Error::unsupported("a PKCS#12 store inside")),
         }
-        Ok(rest)
+        Ok(())
+    }
+
+    /// Adds the objects of a file that holds one or several, one after the other.
+    pub fn objects(&mut self, file: &Arc<Buffer>) {
+        let mut at = 0;
+        while let Some(der) = Der::slice(file, at..file.len()).filter(|d| !d.is_empty()) {
+            if shape(&der).is_some_and(Shape::is_clear_key) {
+                file.wipe_on_drop();
+            }
+            match self.object(&der, Place::At(at as u64), Note::default()) {
+                Ok(rest) => at = file.len() - rest.len(),
+                Err(_) if at > 0 && der.iter().all(|b| b.is_ascii_whitespace() || *b == 0) => {
+                    return self.warn(format!("{} bytes of padding follow the last object", der.len()));
+                }
+                Err(e) if at > 0 && shape(&der).is_none() => {
+                    let text = format!("{} bytes follow the last object", der.len());
+                    return self.defect(Error::malformed(text).at(at as u64).caused_by(e));
+                }
+                Err(e) => {
+                    self.defect(e);
+                    // The next object begins where this one's header says it ends.
+                    match Reader::new(&der, 0).next() {
+                        Ok(Some(whole)) => at += whole.raw.len(),
+                        _ => return,
+                    }
+                }
+            }
+        }
     }
 
     /// Adds a private key in the clear, in PKCS#8 or an older form. The caller sees to it that the bytes
@@ -168,7 +212,7 @@ impl Pile {
         let bytes = pkcs8::to_pkcs8(key, note.curve.as_deref())?
             .ok_or_else(|| Error::malformed("not a private key"))?;
         // A key of which no more can be told moves unharmed.
-        let spki = public::spki_of_pkcs8(&bytes)?;
+        let spki = public::spki_of_pkcs8(&bytes).map_err(Error::without_offset)?;
         let algorithm = public::pkcs8_algorithm(&bytes)?.to_vec();
         let secret =
             self.same_key(&bytes).unwrap_or_else(|| Arc::new(Secret::clear(KeyMaterial::pkcs8(bytes))));
@@ -199,30 +243,31 @@ impl Pile {
         same.then(|| Arc::clone(last))
     }
 
-    /// Adds what a PKCS#7 bundle holds. `der` begins at `base` in the file.
-    pub fn bundle(&mut self, der: &Der, base: u64, note: &Note) -> Result<()> {
-        let bundle = pkcs7::signed_data(der, base)?;
+    /// Adds what a PKCS#7 bundle holds. Offsets of errors count from its begin.
+    fn bundle(&mut self, der: &Der, place: Place, note: &Note) -> Result<()> {
+        let bundle = pkcs7::signed_data(der, 0)?;
         if bundle.signed {
             self.warn("the bundle is signed; signatures are neither checked nor carried".to_owned());
         }
+        // A label beside a bundle of one is that one's.
+        let label = note.label.as_ref().filter(|_| bundle.certificates.len() == 1);
         for (raw, at) in bundle.certificates {
-            let own = der.part(raw).unwrap_or_else(|| Der::new(raw.to_vec()));
-            let label = if bundle.len == raw.len() { note.label.clone() } else { None };
-            if let Err(e) = self.certificate(&own, Note { label, ..Note::default() }) {
-                self.defect(e.without_offset().at(at));
+            let note = Note { label: label.cloned(), ..Note::default() };
+            if let Err(e) = self.certificate(&part(der, raw), note) {
+                self.defect(place.locate(e.shifted(at).at(at)));
             }
         }
         for (raw, _) in bundle.crls {
-            let own = der.part(raw).unwrap_or_else(|| Der::new(raw.to_vec()));
-            self.entry(Entry::new(Item::Crl(own)), Note::default());
+            self.entry(Entry::new(Item::Crl(part(der, raw))), Note::default());
         }
         for at in bundle.others {
-            self.defect(Error::unsupported("neither a certificate nor a revocation list").at(at));
+            let text = "neither a certificate nor a revocation list";
+            self.defect(place.locate(Error::unsupported(text).at(at)));
         }
         Ok(())
     }
 
-    /// Sets what the newest entry is trusted for and what its format says of it.
+    /// The newest entry, to say more of it.
     pub fn last_entry(&mut self) -> Option<&mut Entry> {
         self.pieces.last_mut().map(|p| &mut p.entry)
     }
@@ -268,28 +313,19 @@ pub(crate) fn first_certificate(der: &Der) -> Result<(Der, &[u8])> {
     if rest.is_empty() {
         return Ok((der.clone(), rest));
     }
-    Ok((der.part(raw).unwrap_or_else(|| Der::new(raw.to_vec())), rest))
+    Ok((part(der, raw), rest))
+}
+
+/// A part of an object that was read from it.
+fn part(der: &Der, raw: &[u8]) -> Der {
+    // It lies inside, unless BER pieces were joined.
+    der.part(raw).unwrap_or_else(|| Der::new(raw.to_vec()))
 }
 
 /// Bytes of a key in the clear as an object whose buffer is wiped.
 pub(crate) fn secret_der(bytes: &[u8]) -> Der {
     let buffer = Buffer::secret(bytes.to_vec());
     Der::slice(&buffer, 0..buffer.len()).unwrap_or_else(|| Der::new(Vec::new()))
-}
-
-/// What is lost where a format can't say how far a certificate is trusted: one that its source trusts for
-/// less than everything would be taken for what it isn't.
-pub(crate) fn trust_losses(entry: &Entry, format: &str) -> Option<Loss> {
-    let trust = entry.trust.as_ref()?;
-    let detail = if trust.distrusts() {
-        "distrusted in the source"
-    } else if trust.levels.contains(&Level::Unset) {
-        "not trusted for everything in the source"
-    } else {
-        return None;
-    };
-    let detail = format!("{detail}, which {format} can't say: readers may trust it");
-    Some(Loss::new(LossKind::TrustRaised, entry.label_text(), detail))
 }
 
 fn unknown(der: &[u8]) -> Error {

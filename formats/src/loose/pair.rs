@@ -13,27 +13,31 @@ use super::chain::Index;
 use super::{Hint, Piece};
 use crate::asn1::{Reader, Tag, cert_fields, oid};
 use crate::context::Ctx;
-use crate::crypto::public::{
-    distinctive_part, identity, pkcs8_algorithm, same_public_key, spki_algorithm, spki_of_pkcs8,
-};
+use crate::crypto::public::{distinctive_part, identity, same_public_key, spki_algorithm, spki_of_pkcs8};
 use crate::model::{Der, Entry, Item, Label, Link};
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
 /// Keys that are compared byte for byte to find one that repeats another: only a hostile file has more.
 const MAX_COMPARED: usize = 16;
 
 /// The entries, each key with what belongs to it.
-pub(super) fn entries(mut pieces: Vec<Piece>, ctx: &Ctx<'_>) -> Vec<Entry> {
-    if !pieces.iter().any(is_key) {
+pub(super) fn entries(pieces: Vec<Piece>, ctx: &Ctx<'_>) -> Vec<Entry> {
+    let keys: Vec<usize> = (0..pieces.len()).filter(|at| is_key(&pieces[*at])).collect();
+    if keys.is_empty() {
         return pieces.into_iter().map(|p| p.entry).collect();
     }
-    let mut plan = Plan::default();
-    plan.by_public_key(&pieces);
-    plan.by_hints(&pieces);
-    if plan.open_the_rest(&mut pieces, ctx) {
-        plan.by_public_key(&pieces);
-    }
-    plan.chains(&pieces);
+    let known: Vec<(usize, &[u8])> =
+        keys.iter().filter_map(|at| Some((*at, hint(&pieces[*at])?.spki.as_deref()?))).collect();
+    let mut planner = Planner { index: index(&pieces), pieces: &pieces, plan: Plan::default() };
+    planner.by_public_key(&known);
+    let open: Vec<usize> =
+        keys.into_iter().filter(|at| known.binary_search_by_key(at, |(k, _)| *k).is_err()).collect();
+    let open = planner.by_hints(open);
+    let opened = planner.open(&open, ctx);
+    planner.by_public_key(&opened.iter().map(|(at, spki)| (*at, &spki[..])).collect::<Vec<_>>());
+    planner.chains();
+    let plan = planner.plan;
     plan.carry_out(pieces)
 }
 
@@ -46,14 +50,19 @@ fn is_key(piece: &Piece) -> bool {
 struct Plan {
     /// Key and its certificate or request.
     pairs: Vec<(usize, usize)>,
-    /// Keys that were looked at.
-    settled: HashSet<usize>,
     /// Keys that repeat one which is kept.
     repeated: HashSet<usize>,
     /// The issuers for each pair.
     chains: Vec<Vec<usize>>,
     /// Certificates that are in a chain and no entries of their own.
     consumed: HashSet<usize>,
+}
+
+/// Makes a plan.
+struct Planner<'a> {
+    pieces: &'a [Piece],
+    index: Index<'a>,
+    plan: Plan,
 }
 
 /// A key, or a certificate or request, with what tells its pair.
@@ -64,46 +73,162 @@ struct Party<'a> {
     object: Option<&'a Der>,
 }
 
-/// The keys with one public key, and what has it too.
+/// The keys with one public key, and what has it too; each in the order of the file.
 #[derive(Default)]
 struct Group<'a> {
     keys: Vec<Party<'a>>,
     owners: Vec<Party<'a>>,
 }
 
-impl Plan {
-    /// Pairs the keys whose public half is known.
-    fn by_public_key(&mut self, pieces: &[Piece]) {
+impl<'a> Planner<'a> {
+    /// Pairs keys whose public half is known.
+    fn by_public_key(&mut self, keys: &[(usize, &[u8])]) {
+        if keys.is_empty() {
+            return;
+        }
         let mut groups: Vec<Group<'_>> = Vec::new();
-        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut candidates: HashMap<&[u8], Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
-        for (at, piece) in pieces.iter().enumerate() {
-            let Some(spki) = hint(piece).and_then(|h| h.spki.as_deref()) else { continue };
-            if !is_key(piece) || !self.settled.insert(at) {
-                continue;
-            }
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::with_capacity(keys.len());
+        let mut candidates: HashMap<&[u8], Vec<usize>, RandomState> = HashMap::default();
+        for (at, spki) in keys {
             let group = *known.entry(identity(spki)).or_insert_with(|| {
                 candidates.entry(distinctive_part(spki)).or_default().push(groups.len());
                 groups.push(Group::default());
                 groups.len() - 1
             });
-            groups[group].keys.push(Party { at, spki, key_id: key_id(piece), object: None });
+            let key_id = key_id(&self.pieces[*at]);
+            groups[group].keys.push(Party { at: *at, spki, key_id, object: None });
         }
-        for (at, piece) in pieces.iter().enumerate() {
-            let Some((object, spki)) = owner(&piece.entry.item) else { continue };
+        let mut offer = |at: usize, object: &'a Der, spki: &'a [u8]| {
             let fits = candidates.get(distinctive_part(spki)).map_or(&[][..], Vec::as_slice);
-            let group =
-                fits.iter().find(|g| groups[**g].keys.first().is_some_and(|k| same_public_key(k.spki, spki)));
-            if let Some(group) = group {
-                let party = Party { at, spki, key_id: key_id(piece), object: Some(object) };
-                groups[*group].owners.push(party);
+            let same = |g: &&usize| groups[**g].keys.first().is_some_and(|k| same_public_key(k.spki, spki));
+            if let Some(group) = fits.iter().find(same) {
+                let key_id = key_id(&self.pieces[at]);
+                groups[*group].owners.push(Party { at, spki, key_id, object: Some(object) });
+            }
+        };
+        for (at, der, fields) in self.index.all() {
+            offer(*at, der, fields.spki);
+        }
+        for (at, piece) in self.pieces.iter().enumerate() {
+            if let Item::Request { csr, .. } = &piece.entry.item
+                && let Some(spki) = request_spki(csr)
+            {
+                offer(at, csr, spki);
             }
         }
-        for group in &groups {
-            self.settle(group, pieces);
+        for group in &mut groups {
+            group.owners.sort_by_key(|o| o.at);
+            self.plan.settle(group, self.pieces);
         }
     }
 
+    /// Pairs keys whose public half isn't known, by what stands around them. Returns those that are left.
+    fn by_hints(&mut self, mut open: Vec<usize>) -> Vec<usize> {
+        if open.is_empty() {
+            return open;
+        }
+        let free = Free::new(self.pieces, &self.plan.pairs);
+        let mut ids: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for at in &free.certs {
+            if let Some(id) = key_id(&self.pieces[*at]) {
+                ids.entry(id).or_default().push(*at);
+            }
+        }
+        let mut found = Vec::new();
+        open.retain(|key| {
+            let named = key_id(&self.pieces[*key]).and_then(|id| ids.remove(id));
+            let leaf = named.and_then(|certs| one_object(self.pieces, &certs));
+            found.extend(leaf.map(|leaf| (*key, leaf)));
+            leaf.is_none()
+        });
+        self.plan.pairs.extend(found);
+        let free = Free::new(self.pieces, &self.plan.pairs);
+        let found = match open[..] {
+            [] => Vec::new(),
+            [key] => {
+                let leaf = self.only_leaf(&free, key).or_else(|| free.only_request(self.pieces));
+                leaf.map(|leaf| (key, leaf)).into_iter().collect()
+            }
+            _ => neighbours(self.pieces, &open, &free),
+        };
+        let done: HashSet<usize> = found.iter().map(|(key, _)| *key).collect();
+        open.retain(|key| !done.contains(key));
+        self.plan.pairs.extend(found);
+        open
+    }
+
+    /// The only certificate that this key can belong to: the only one that is no CA, or where there are
+    /// only CAs, the only one that issued none of the others.
+    fn only_leaf(&self, free: &Free, key: usize) -> Option<usize> {
+        let certs: HashSet<usize> = free.certs.iter().copied().collect();
+        let fits = |at: &usize| certs.contains(at) && may_belong(&self.pieces[key], &self.pieces[*at]);
+        let fitting: Vec<_> = self.index.all().iter().filter(|(at, ..)| fits(at)).collect();
+        let leaves: Vec<usize> = fitting.iter().filter(|(.., f)| !f.is_ca()).map(|(at, ..)| *at).collect();
+        if !leaves.is_empty() {
+            return one_object(self.pieces, &leaves);
+        }
+        let issuers = self.index.issuer_names();
+        let last = fitting.iter().filter(|(.., f)| !issuers.contains(f.subject));
+        one_object(self.pieces, &last.map(|(at, ..)| *at).collect::<Vec<_>>())
+    }
+
+    /// Opens the keys that are still without a pair, where a certificate may be theirs: their numbers and
+    /// public halves.
+    fn open(&self, keys: &[usize], ctx: &Ctx<'_>) -> Vec<(usize, Vec<u8>)> {
+        if keys.is_empty() || Free::new(self.pieces, &self.plan.pairs).certs.is_empty() {
+            return Vec::new();
+        }
+        let spki = |at: usize| {
+            let key = self.pieces[at].entry.secret()?.open(ctx).ok()?;
+            spki_of_pkcs8(&key.bytes).ok()?
+        };
+        keys.iter().filter_map(|at| Some((*at, spki(*at)?))).collect()
+    }
+
+    /// The chain of each pair, and which certificates are thereby spoken for.
+    fn chains(&mut self) {
+        let object = |at: usize| self.pieces[at].entry.object();
+        let plan = &mut self.plan;
+        plan.chains = plan
+            .pairs
+            .iter()
+            .map(|(_, owner)| match &self.pieces[*owner].entry.item {
+                Item::Cert(leaf) => self.index.issuers(leaf),
+                _ => Vec::new(),
+            })
+            .collect();
+        let leaves: HashSet<&Der> = plan.pairs.iter().filter_map(|(_, owner)| object(*owner)).collect();
+        let issuers = plan.chains.iter().flatten().filter_map(|at| object(*at));
+        let copies = self.index.copies(leaves.iter().copied().chain(issuers).map(|d| &**d));
+        // Where each chain was written with copies of its own, each takes its own.
+        let mut used: HashMap<&Der, usize> = HashMap::new();
+        for issuer in plan.chains.iter_mut().flatten() {
+            let Some(der) = object(*issuer) else { continue };
+            let uses = used.entry(der).or_default();
+            *issuer = copies.get(&**der).and_then(|c| c.get(*uses)).copied().unwrap_or(*issuer);
+            *uses += 1;
+        }
+        let owned: HashSet<usize> = plan.pairs.iter().map(|(_, owner)| *owner).collect();
+        let leaves: HashSet<&[u8]> = leaves.into_iter().map(|d| &**d).collect();
+        let used: HashMap<&[u8], usize> = used.into_iter().map(|(d, n)| (&**d, n)).collect();
+        for (der, copies) in &copies {
+            let label = |at: usize| self.pieces[at].entry.label.as_ref();
+            let first = copies.first().and_then(|at| label(*at));
+            let adds_nothing = |at: &usize| owned.contains(at) || label(*at).is_none_or(|l| Some(l) == first);
+            let plain = copies.iter().copied().filter(|at| self.pieces[*at].entry.trust.is_none());
+            if leaves.contains(der) {
+                plan.consumed.extend(plain.filter(adds_nothing));
+            } else {
+                // A CA that the file repeats beyond its chains stands on its own too.
+                plan.consumed.extend(plain.take(used.get(der).copied().unwrap_or(0)));
+            }
+        }
+        // A leaf with trust settings is in its pair all the same.
+        plan.consumed.extend(plan.pairs.iter().map(|(_, owner)| *owner));
+    }
+}
+
+impl Plan {
     /// Pairs within a group. Where a key is written once for each of its certificates, each takes the
     /// certificate that follows it; what is left goes to the key before it.
     fn settle(&mut self, group: &Group<'_>, pieces: &[Piece]) {
@@ -147,118 +272,24 @@ impl Plan {
         self.pairs.extend(pairs);
     }
 
-    /// Pairs keys whose public half isn't known, by what stands around them.
-    fn by_hints(&mut self, pieces: &[Piece]) {
-        let mut open: Vec<usize> =
-            (0..pieces.len()).filter(|at| is_key(&pieces[*at]) && !self.settled.contains(at)).collect();
-        if open.is_empty() {
-            return;
-        }
-        let free = Free::new(pieces, &self.pairs);
-        let mut claimed = HashSet::new();
-        let mut ids: HashMap<&[u8], Vec<usize>> = HashMap::new();
-        for at in &free.certs {
-            if let Some(id) = key_id(&pieces[*at]) {
-                ids.entry(id).or_default().push(*at);
-            }
-        }
-        open.retain(|key| {
-            let named = key_id(&pieces[*key]).and_then(|id| ids.get(id));
-            let leaf = named.and_then(|certs| one_object(pieces, certs)).filter(|l| claimed.insert(*l));
-            self.pairs.extend(leaf.map(|leaf| (*key, leaf)));
-            leaf.is_none()
-        });
-        let free = Free::new(pieces, &self.pairs);
-        match open[..] {
-            [] => {}
-            [key] => {
-                let owner = free.only_leaf(pieces, key).or_else(|| free.only_request(pieces));
-                self.pairs.extend(owner.map(|owner| (key, owner)));
-            }
-            _ => self.pairs.extend(neighbours(pieces, &open, &free)),
-        }
-    }
-
-    /// Opens the keys that are still without a pair, where a certificate may be theirs. True if one of
-    /// them has a public half now.
-    fn open_the_rest(&mut self, pieces: &mut [Piece], ctx: &Ctx<'_>) -> bool {
-        let paired: HashSet<usize> = self.pairs.iter().map(|(key, _)| *key).collect();
-        let free = Free::new(pieces, &self.pairs);
-        if free.certs.is_empty() {
-            return false;
-        }
-        let mut opened = false;
-        for (at, piece) in pieces.iter_mut().enumerate() {
-            let Item::Key { key, .. } = &piece.entry.item else { continue };
-            if self.settled.contains(&at) || paired.contains(&at) {
-                continue;
-            }
-            let Ok(material) = key.open(ctx) else { continue };
-            let spki = spki_of_pkcs8(&material.bytes).ok().flatten();
-            let algorithm = pkcs8_algorithm(&material.bytes).ok().map(<[u8]>::to_vec);
-            let hint = piece.hint.get_or_insert_default();
-            opened |= spki.is_some();
-            (hint.spki, hint.algorithm) = (spki, algorithm);
-        }
-        opened
-    }
-
-    /// The chain of each pair, and which certificates are thereby spoken for.
-    fn chains(&mut self, pieces: &[Piece]) {
-        let index = index(pieces);
-        let mut used: HashMap<&[u8], usize> = HashMap::new();
-        let mut leaves: HashSet<&[u8]> = HashSet::new();
-        for (_, owner) in &self.pairs {
-            let Item::Cert(leaf) = &pieces[*owner].entry.item else {
-                self.chains.push(Vec::new());
-                continue;
-            };
-            leaves.insert(leaf);
-            *used.entry(leaf).or_default() += 1;
-            let mut chain = index.issuers(leaf);
-            for issuer in &mut chain {
-                let Some(der) = pieces[*issuer].entry.object() else { continue };
-                let uses = used.entry(der).or_default();
-                // Where each chain was written with copies of its own, each takes its own.
-                *issuer = index.copies(der).get(*uses).copied().unwrap_or(*issuer);
-                *uses += 1;
-            }
-            self.chains.push(chain);
-        }
-        let owned: HashSet<usize> = self.pairs.iter().map(|(_, owner)| *owner).collect();
-        for (der, uses) in used {
-            let copies = index.copies(der);
-            let label = copies.first().and_then(|at| pieces[*at].entry.label.as_ref());
-            let adds_nothing = |at: &usize| {
-                let own = pieces[*at].entry.label.as_ref();
-                owned.contains(at) || own.is_none() || own == label
-            };
-            let plain = copies.iter().copied().filter(|at| pieces[*at].entry.trust.is_none());
-            if leaves.contains(der) {
-                self.consumed.extend(plain.filter(adds_nothing));
-            } else {
-                self.consumed.extend(plain.take(uses));
-            }
-        }
-        // A leaf with trust settings is in its pair all the same.
-        self.consumed.extend(self.pairs.iter().map(|(_, owner)| *owner));
-    }
-
     fn carry_out(self, pieces: Vec<Piece>) -> Vec<Entry> {
-        let mut of_key: HashMap<usize, Vec<(usize, &[usize])>> = HashMap::new();
+        let mut of_key: HashMap<usize, Vec<(usize, &[usize])>> = HashMap::with_capacity(self.pairs.len());
         for ((key, owner), chain) in self.pairs.iter().zip(&self.chains) {
             of_key.entry(*key).or_default().push((*owner, chain));
         }
+        let mut paired: HashMap<usize, Vec<Entry>> = HashMap::with_capacity(of_key.len());
+        for (key, mut owners) in of_key {
+            owners.sort_unstable();
+            let only = owners.len() == 1;
+            let entries = owners.iter().map(|(owner, chain)| pair(&pieces, key, *owner, chain, only));
+            paired.insert(key, entries.collect());
+        }
         let mut out = Vec::with_capacity(pieces.len());
-        for (at, piece) in pieces.iter().enumerate() {
-            match of_key.get_mut(&at) {
-                Some(owners) => {
-                    owners.sort_unstable();
-                    let only = owners.len() == 1;
-                    out.extend(owners.iter().map(|(owner, chain)| pair(&pieces, at, *owner, chain, only)));
-                }
+        for (at, piece) in pieces.into_iter().enumerate() {
+            match paired.remove(&at) {
+                Some(entries) => out.extend(entries),
                 None if self.consumed.contains(&at) || self.repeated.contains(&at) => {}
-                None => out.push(piece.entry.clone()),
+                None => out.push(piece.entry),
             }
         }
         out
@@ -314,22 +345,6 @@ impl Free {
         free
     }
 
-    /// The only certificate that this key can belong to: the only one that is no CA, or where there are
-    /// only CAs, the only one that issued none of the others.
-    fn only_leaf(&self, pieces: &[Piece], key: usize) -> Option<usize> {
-        let index = index(pieces);
-        let free: HashSet<usize> = self.certs.iter().copied().collect();
-        let fits = |at: &usize| free.contains(at) && may_belong(&pieces[key], &pieces[*at]);
-        let fitting: Vec<_> = index.all().iter().filter(|(at, ..)| fits(at)).collect();
-        let leaves: Vec<usize> = fitting.iter().filter(|(.., f)| !f.is_ca()).map(|(at, ..)| *at).collect();
-        if !leaves.is_empty() {
-            return one_object(pieces, &leaves);
-        }
-        let last: Vec<usize> =
-            fitting.iter().filter(|(.., f)| !index.issued_others(f)).map(|(at, ..)| *at).collect();
-        one_object(pieces, &last)
-    }
-
     /// The only request, where there is no certificate at all.
     fn only_request(&self, pieces: &[Piece]) -> Option<usize> {
         if self.certs.is_empty() { one_object(pieces, &self.requests) } else { None }
@@ -360,7 +375,7 @@ fn one_object(pieces: &[Piece], at: &[usize]) -> Option<usize> {
 /// Whether what is known of a key's algorithm allows it to belong to this certificate.
 fn may_belong(key: &Piece, cert: &Piece) -> bool {
     let Some(algorithm) = hint(key).and_then(|h| h.algorithm.as_deref()) else { return true };
-    let of_cert = owner(&cert.entry.item).and_then(|(_, spki)| spki_algorithm(spki).ok());
+    let of_cert = cert.entry.certificate().and_then(|c| spki_algorithm(cert_fields(c).ok()?.spki).ok());
     let family = |id| if id == oid::RSA_PSS { oid::RSA } else { id };
     of_cert.is_some_and(|id| family(id) == family(algorithm))
 }
@@ -390,15 +405,6 @@ fn hint(piece: &Piece) -> Option<&Hint> {
 
 fn key_id(piece: &Piece) -> Option<&[u8]> {
     hint(piece)?.key_id.as_deref()
-}
-
-/// A certificate or request with its public key.
-fn owner(item: &Item) -> Option<(&Der, &[u8])> {
-    match item {
-        Item::Cert(der) => Some((der, cert_fields(der).ok()?.spki)),
-        Item::Request { csr, .. } => Some((csr, request_spki(csr)?)),
-        _ => None,
-    }
 }
 
 /// `CertificationRequestInfo ::= SEQUENCE { version, subject, subjectPKInfo, … }` (RFC 2986).

@@ -6,29 +6,45 @@ use crate::error::{Error, Result};
 use crate::model::{Der, KeyMaterial, Password, Seal};
 use std::sync::Arc;
 
-/// An `EncryptedPrivateKeyInfo` (RFC 5208 section 6) in a file of some format.
+/// An `EncryptedPrivateKeyInfo` (RFC 5208 section 6) in a file of some format. Its raw bytes are that
+/// object, whatever armour it had.
 pub(crate) struct EncryptedPkcs8 {
     format: &'static str,
-    /// What the format's writer may copy.
-    raw: Der,
-    /// The DER object.
     body: Der,
-    /// Where the object begins, if it is in the file as it stands.
-    at: Option<u64>,
-    /// The offset for errors where it isn't.
-    near: Option<u64>,
+    place: Place,
     label: Option<String>,
 }
 
-impl EncryptedPkcs8 {
-    /// A key that stands in the file as the DER object that it is.
-    pub fn new(format: &'static str, body: Der, at: Option<u64>, label: Option<String>) -> Self {
-        EncryptedPkcs8 { format, raw: body.clone(), body, at, near: None, label }
+/// Where an object is, for errors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// It stands in the file as it is, from this byte.
+    At(u64),
+    /// It is enciphered or armoured in the file, from this byte: places inside it can't be named.
+    Near(u64),
+}
+
+impl Place {
+    /// The error of something inside the object, whose offset counts from the object's begin.
+    pub fn locate(self, e: Error) -> Error {
+        match self {
+            Place::At(at) => e.shifted(at).at(at),
+            Place::Near(at) => e.without_offset().at(at),
+        }
     }
 
-    /// A key in armour: `raw` is its block, which begins at `near`.
-    pub fn armoured(format: &'static str, body: Der, raw: Der, near: u64, label: Option<String>) -> Self {
-        EncryptedPkcs8 { format, raw, body, at: None, near: Some(near), label }
+    /// Where the object begins.
+    pub fn start(self) -> u64 {
+        match self {
+            Place::At(at) | Place::Near(at) => at,
+        }
+    }
+}
+
+impl EncryptedPkcs8 {
+    /// A key that opens with a password for `label` or for the store.
+    pub fn new(format: &'static str, body: Der, place: Place, label: Option<String>) -> Self {
+        EncryptedPkcs8 { format, body, place, label }
     }
 }
 
@@ -38,16 +54,12 @@ impl Seal for EncryptedPkcs8 {
     }
 
     fn raw(&self) -> Option<&[u8]> {
-        Some(&self.raw)
+        Some(&self.body)
     }
 
     fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {
         let passwords = passwords(self.label.as_deref(), ctx)?;
-        let opened = pbe::decrypt_pkcs8(&self.body, self.at.unwrap_or(0), &passwords, ctx);
-        opened.map_err(|e| match self.at {
-            Some(_) => e,
-            None => e.without_offset().at_if(self.near),
-        })
+        pbe::decrypt_pkcs8(&self.body, 0, &passwords, ctx).map_err(|e| self.place.locate(e))
     }
 }
 

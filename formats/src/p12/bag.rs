@@ -236,7 +236,7 @@ fn name(value: &Tlv<'_>) -> (Option<Label>, bool) {
     if value.tag != Tag::BMP_STRING {
         return (Some(Label::from(value.content)), value.tag != Tag::UTF8_STRING);
     }
-    let odd = value.content.len() % 2 != 0;
+    let odd = !value.content.len().is_multiple_of(2);
     let units = value.content.chunks_exact(2).filter_map(|u| <[u8; 2]>::try_from(u).ok());
     let text: Result<String, _> = char::decode_utf16(units.clone().map(u16::from_be_bytes)).collect();
     match text {

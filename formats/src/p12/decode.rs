@@ -40,6 +40,7 @@ pub(super) fn decode(buffer: &Arc<Buffer>, ctx: &Ctx<'_>) -> Result<Contents> {
     }
     let mut secrets = Contents::passwords(ctx);
     read_safe(&pfx.safe, &mut secrets, &mut out, ctx)?;
+    out.bags.iter().try_for_each(|bag| admit(bag, ctx))?;
     Ok(out)
 }
 
@@ -209,6 +210,33 @@ fn is_safe_contents(plain: &[u8]) -> bool {
     outer.expect(Tag::SEQUENCE, "SafeContents").is_ok() && outer.is_empty()
 }
 
+/// Refuses a key that asks for too much work, although it is opened only later.
+fn admit(bag: &Bag, ctx: &Ctx<'_>) -> Result<()> {
+    let Some(info) = shroud(bag) else { return Ok(()) };
+    let Some((_, rounds)) = scheme(info) else { return Ok(()) };
+    ctx.session.budget.admit(rounds).map_err(|e| {
+        let e = e.at_if(info.at());
+        match &bag.attributes.name {
+            Some(name) => e.in_entry(name.text()),
+            None => e,
+        }
+    })
+}
+
+fn shroud(bag: &Bag) -> Option<&Piece> {
+    match &bag.content {
+        Content::ShroudedKey(info) | Content::ShroudedSecret(info) => Some(info),
+        _ => None,
+    }
+}
+
+/// Cipher and rounds of an `EncryptedPrivateKeyInfo`; `None` where they make no sense, which is said when
+/// the key is opened.
+fn scheme(info: &Piece) -> Option<(Option<Cipher>, u64)> {
+    let fields = info.reader().expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo").ok()?;
+    pbe::facts(&fields.reader().any("the encryption algorithm").ok()?).ok()
+}
+
 /// How a file is protected, as far as that stands in the open.
 #[derive(Default)]
 pub(super) struct Protection {
@@ -237,14 +265,13 @@ pub(super) fn protection(buffer: &Arc<Buffer>) -> Result<Protection> {
             fields.any("version")?;
             let mut parts = fields.any("EncryptedContentInfo")?.reader();
             parts.any("contentType")?;
-            out.note(&parts.any("algorithm")?);
+            out.note(pbe::facts(&parts.any("algorithm")?)?);
         } else if let Ok(contents) = info.octets(&pfx.safe) {
             let (mut bags, mut defects) = (Vec::new(), Vec::new());
             bag::read_all(&contents, &mut bags, &mut defects)?;
             for bag in bags {
-                if let Content::ShroudedKey(info) | Content::ShroudedSecret(info) = bag.content {
-                    let fields = info.reader().expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo")?;
-                    out.note(&fields.reader().any("algorithm")?);
+                if let Some(algorithm) = shroud(&bag).and_then(scheme) {
+                    out.note(algorithm);
                 }
             }
         }
@@ -253,10 +280,8 @@ pub(super) fn protection(buffer: &Arc<Buffer>) -> Result<Protection> {
 }
 
 impl Protection {
-    fn note(&mut self, algorithm: &Tlv<'_>) {
-        if let Ok((cipher, rounds)) = pbe::facts(algorithm) {
-            self.ciphers.extend(cipher);
-            self.rounds = self.rounds.max(rounds.unwrap_or(0));
-        }
+    fn note(&mut self, (cipher, rounds): (Option<Cipher>, u64)) {
+        self.ciphers.extend(cipher);
+        self.rounds = self.rounds.max(rounds);
     }
 }

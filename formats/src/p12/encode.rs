@@ -47,6 +47,10 @@ pub(super) fn encode(store: &Store, base: Option<&Source>, ctx: &Ctx<'_>) -> Res
         &other
     };
     plan.fill(store, Some(keys), ctx)?;
+    if store.entries.iter().any(|e| matches!(e.item, Item::Crl(_) | Item::Other { .. })) {
+        let text = "NSS and Firefox refuse a PKCS#12 that holds more than keys and certificates";
+        plan.losses.push(Loss::new(LossKind::Note, "", text));
+    }
     if !password.bytes().is_ascii() {
         let text = "Java before 25 opens no PKCS#12 whose password is not ASCII";
         plan.losses.push(Loss::new(LossKind::Note, "", text));

@@ -15,17 +15,18 @@ pub(super) fn to_oid(name: &str) -> Option<Vec<u8>> {
     oid::from_dotted(known.map_or(name, |(_, id)| id))
 }
 
-/// The table of JDK 17 (`sun.security.util.KnownOIDs`) as far as it concerns secret keys; the first of
-/// several names is the one Java gives back.
+/// As JDK 17 maps them (asked of `sun.security.x509.AlgorithmId`), and a few that it knows no OID for.
+/// The first of several names or OIDs is the one given back.
 const NAMES: &[(&str, &str)] = &[
     ("AES", "2.16.840.1.101.3.4.1"),
+    ("DESede", "1.3.14.3.2.17"),
     ("DESede", "1.2.840.113549.3.7"),
-    ("TripleDES", "1.2.840.113549.3.7"),
+    ("TripleDES", "1.3.14.3.2.17"),
     ("DES", "1.3.14.3.2.7"),
-    ("RC2", "1.2.840.113549.3.2"),
     ("ARCFOUR", "1.2.840.113549.3.4"),
     ("RC4", "1.2.840.113549.3.4"),
-    ("Blowfish", "1.3.6.1.4.1.3029.1.1.2"),
+    ("RC2", "1.2.840.113549.3.2"),
+    ("Blowfish", "1.3.6.1.4.1.3029.1.2"),
     ("HmacMD5", "1.2.840.113549.2.6"),
     ("HmacSHA1", "1.2.840.113549.2.7"),
     ("HmacSHA224", "1.2.840.113549.2.8"),
@@ -40,4 +41,5 @@ const NAMES: &[(&str, &str)] = &[
     ("HmacSHA3-512", "2.16.840.1.101.3.4.2.16"),
     ("ChaCha20-Poly1305", "1.2.840.113549.1.9.16.3.18"),
     ("PBEWithMD5AndDES", "1.2.840.113549.1.5.3"),
+    ("PBEWithSHA1AndDESede", "1.2.840.113549.1.12.1.3"),
 ];

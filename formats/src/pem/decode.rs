@@ -1,332 +1,248 @@
-//! Blocks into a store.
+//! Text into objects.
 
-use super::legacy::LegacyKey;
-use super::{aux, note};
+use super::{legacy, notes, settings};
 use crate::asn1::armour::{self, Block};
-use crate::asn1::cert_fields;
 use crate::asn1::shape::{Shape, shape};
 use crate::context::Ctx;
+use crate::crypto::Cipher;
 use crate::error::{Error, Kind, Result};
-use crate::loose::{EncryptedPkcs8, Note, Pile, first_certificate};
-use crate::model::{Buffer, Der, Entry, Item, Level, Store};
+use crate::format::{Match, detect};
+use crate::loose::{EncryptedPkcs8, Note, Pile, Place, secret_der};
+use crate::model::{Buffer, Der, Entry, Item};
 use crate::place::Source;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
-/// What a block's words announce.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Certificate,
-    Trusted,
-    Crl,
-    Request,
-    Bundle,
-    Key,
-    EncryptedKey,
-    Curve,
-    Pkcs12,
-    /// Parameters and public keys: nothing that a store keeps.
-    Aside,
+/// Adds everything that a text holds to `pile`. `path` names the file in errors of what is inside.
+pub(super) fn text(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
+    let (found, arena) = cut(text, pile);
+    if found.is_empty() && pile.found_nothing() && armour::looks_bare(text) {
+        return bare(path, text, pile, ctx);
+    }
+    let only = found.len() == 1;
+    pile.reserve(found.len());
+    let mut reader = Reader { path, text, arena, pile, ctx, curve: None };
+    for block in found {
+        let at = block.at;
+        if let Err(e) = reader.block(block) {
+            // A store inside that doesn't open is the whole answer when it is all there is.
+            if only && e.kind() == Kind::Password {
+                return Err(e);
+            }
+            reader.pile.defect(e.at(at));
+        }
+    }
+    Ok(())
 }
 
-/// Words of RFC 7468 and of what OpenSSL, keytool and GSKit write.
-const WORDS: &[(&str, Word)] = &[
-    ("CERTIFICATE", Word::Certificate),
-    ("X509 CERTIFICATE", Word::Certificate),
-    ("X.509 CERTIFICATE", Word::Certificate),
-    ("TRUSTED CERTIFICATE", Word::Trusted),
-    ("X509 CRL", Word::Crl),
-    ("CERTIFICATE REQUEST", Word::Request),
-    ("NEW CERTIFICATE REQUEST", Word::Request),
-    ("PKCS7", Word::Bundle),
-    ("PKCS #7 SIGNED DATA", Word::Bundle),
-    ("CMS", Word::Bundle),
-    ("PRIVATE KEY", Word::Key),
-    ("RSA PRIVATE KEY", Word::Key),
-    ("EC PRIVATE KEY", Word::Key),
-    ("DSA PRIVATE KEY", Word::Key),
-    ("ENCRYPTED PRIVATE KEY", Word::EncryptedKey),
-    ("EC PARAMETERS", Word::Curve),
-    ("PKCS12", Word::Pkcs12),
-    ("DH PARAMETERS", Word::Aside),
-    ("X9.42 DH PARAMETERS", Word::Aside),
-    ("DSA PARAMETERS", Word::Aside),
-    ("PUBLIC KEY", Word::Aside),
-];
-
-fn word(label: &str) -> Option<Word> {
-    WORDS.iter().find(|(w, _)| *w == label).map(|(_, w)| *w)
-}
-
-/// Whether these words are ours to read; those of bundles alone belong to PKCS#7.
-pub(super) fn is_known(label: &str) -> bool {
-    word(label).is_some_and(|w| w != Word::Bundle)
-}
-
-/// A block whose bytes are in the arena, waiting to be looked at.
-struct Cut {
-    word: Word,
+/// A block that was decoded.
+struct Found<'a> {
+    label: &'a str,
     at: u64,
-    content: Range<usize>,
+    len: usize,
     note: Note,
+    body: Body,
 }
 
-/// Reads one file.
-pub(super) fn file(from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
-    let mut pile = Pile::new(super::NAME);
-    collect(from.bytes()?, &mut pile, ctx)?;
-    pile.into_store(ctx)
+enum Body {
+    /// These bytes of the arena.
+    Plain(Range<usize>),
+    /// A key in the clear.
+    Secret(Zeroizing<Vec<u8>>),
+    /// A key enciphered by headers.
+    Legacy(Range<usize>, Result<(Cipher, Vec<u8>), String>),
 }
 
-/// Reads the PEM, DER and PKCS#7 files of a folder as one store. Links and copies count once; a file that
-/// can't be read is a defect with its name.
-pub(super) fn folder(from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
-    let mut pile = Pile::new(super::NAME);
-    let members = from.members()?;
-    for path in &members {
-        let read = Source::open(path).and_then(|member| one_of_folder(&member, &mut pile, ctx));
-        if let Err(e) = read {
-            pile.defect(e.in_file(path));
-        }
-    }
-    pile.without_copies();
-    if pile.is_empty() {
-        return Err(Error::malformed(format!("no certificate or key in any of its {} files", members.len())));
-    }
-    pile.into_store(ctx)
-}
-
-fn one_of_folder(member: &Source, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let name = member.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let probe = member.probe()?;
-    let Ok(format) = crate::format::detect(&probe) else { return Ok(()) };
-    let sure = format.detect(&probe) == crate::format::Match::Yes;
-    let read = if format.name() == super::NAME {
-        collect(member.bytes()?, pile, ctx)
-    } else if format.carries().password == crate::format::PasswordUse::Never
-        || shape(probe.head).is_some_and(|s| s != Shape::Pkcs12)
-    {
-        objects(&der_of(member.bytes()?), pile)
-    } else {
-        pile.warn(format!("{name} is a {} store and is left out", format.name()));
-        Ok(())
-    };
-    match read {
-        // A text that only looked like PEM.
-        Err(e) if !sure && e.kind() == Kind::Malformed => Ok(()),
-        other => other,
-    }
-}
-
-fn der_of(bytes: &Arc<Buffer>) -> Der {
-    Der::slice(bytes, 0..bytes.len()).unwrap_or_else(|| Der::new(Vec::new()))
-}
-
-/// DER objects one after the other.
-fn objects(der: &Der, pile: &mut Pile) -> Result<()> {
-    let mut rest = der.clone();
-    while !rest.is_empty() {
-        let at = (der.len() - rest.len()) as u64;
-        let after = pile.object(&rest, Some(at), Note::default())?;
-        match rest.part(after) {
-            Some(next) => rest = next,
-            None => break,
-        }
-    }
-    Ok(())
-}
-
-/// Adds what a text holds. An error only where there is nothing in it at all.
-fn collect(buffer: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let text = armour::without_mark(buffer);
-    let mut cutter = Cutter {
-        buffer,
-        pile,
-        ctx,
-        arena: Vec::new(),
-        scratch: Vec::new(),
-        cuts: Vec::new(),
-        curve: None,
-        found: false,
-    };
-    // As much as all blocks together can decode to, so that it never grows.
-    cutter.arena.reserve_exact(text.len() / 4 * 3);
+/// Decodes every block: what is no secret into one buffer, so that objects are ranges of it.
+fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> (Vec<Found<'a>>, Arc<Buffer>) {
+    let mut arena = Vec::with_capacity(text.len() / 4 * 3);
+    // The arena outgrows nothing: base64 yields at most three quarters of the text.
+    let mut scratch = Zeroizing::new(Vec::new());
+    let mut found = Vec::new();
     for block in armour::blocks(text) {
-        cutter.found = true;
-        let added = block.and_then(|b| cutter.block(&b, (buffer.len() - text.len()) as u64));
-        if let Err(e) = added {
-            cutter.pile.defect(e);
+        match block.and_then(|b| Ok((b, body(&b, &mut scratch, &mut arena)?))) {
+            Ok((b, body)) => {
+                let note = notes::read(b.before);
+                found.push(Found { label: b.label, at: b.at, len: b.raw.len(), note, body });
+            }
+            Err(e) => pile.defect(e),
         }
     }
-    if !cutter.found {
-        return bare(buffer, pile, ctx);
-    }
-    let Cutter { arena, cuts, .. } = cutter;
-    let arena = Buffer::new(arena);
-    for cut in cuts {
-        let at = cut.at;
-        if let Err(e) = place(cut, &arena, pile, ctx) {
-            pile.defect(e.without_offset().at(at));
-        }
-    }
-    Ok(())
+    arena.shrink_to_fit();
+    (found, Buffer::new(arena))
 }
 
-struct Cutter<'a> {
-    buffer: &'a Arc<Buffer>,
-    pile: &'a mut Pile,
-    ctx: &'a Ctx<'a>,
-    /// The decoded bytes of all public blocks.
-    arena: Vec<u8>,
-    scratch: Vec<u8>,
-    cuts: Vec<Cut>,
-    /// Parameters that stood before an EC key.
+fn body(block: &Block<'_>, scratch: &mut Vec<u8>, arena: &mut Vec<u8>) -> Result<Body> {
+    if !block.label.ends_with("PRIVATE KEY") || block.label == "ENCRYPTED PRIVATE KEY" {
+        return block.decode(scratch, arena).map(Body::Plain);
+    }
+    if legacy::is_enciphered(block) {
+        return Ok(Body::Legacy(block.decode(scratch, arena)?, legacy::cipher(block)));
+    }
+    block.decode_secret().map(Body::Secret)
+}
+
+/// Makes objects of decoded blocks.
+struct Reader<'r, 'c> {
+    path: &'r Path,
+    text: &'r Arc<Buffer>,
+    arena: Arc<Buffer>,
+    pile: &'r mut Pile,
+    ctx: &'r Ctx<'c>,
+    /// The `EC PARAMETERS` that stood just before.
     curve: Option<Vec<u8>>,
-    found: bool,
 }
 
-impl Cutter<'_> {
-    fn block(&mut self, block: &Block<'_>, mark: u64) -> Result<()> {
-        let at = block.at + mark;
-        let Some(word) = word(block.label) else {
-            return Err(Error::unsupported(format!("a {} block can't be read", block.label)).at(at));
-        };
-        let mut note = note::read(block.before);
-        match word {
-            Word::Key => {
-                note.curve = self.curve.take();
-                return self.key(block, at, note);
-            }
-            Word::Curve => {
-                let content = block.decode(&mut self.scratch, &mut self.arena)?;
-                self.curve = Some(self.arena[content].to_vec());
-                return Ok(());
-            }
-            Word::Aside => {
-                self.pile.warn(format!(
-                    "a {} block at byte {at:#x} is left out: a store has no place for it",
-                    block.label
-                ));
-                return Ok(());
-            }
-            Word::EncryptedKey => {
-                let mut body = Vec::with_capacity(block.decoded_bound());
-                block.decode(&mut self.scratch, &mut body)?;
-                let label = note.label.as_ref().map(|l| l.text().into_owned());
-                let seal = EncryptedPkcs8::armoured(super::NAME, Der::new(body), self.raw(block), at, label);
-                // Among the cuts only in place, for its neighbours may be what it belongs to.
-                self.flush()?;
-                self.pile.sealed_key(seal, None, note);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let content = block.decode(&mut self.scratch, &mut self.arena)?;
-        self.cuts.push(Cut { word, at, content, note });
-        Ok(())
-    }
-
-    fn key(&mut self, block: &Block<'_>, at: u64, note: Note) -> Result<()> {
-        self.flush()?;
-        if block.header("Proc-Type").is_some_and(|p| p.contains("ENCRYPTED")) {
-            let mut body = Vec::with_capacity(block.decoded_bound());
-            block.decode(&mut self.scratch, &mut body)?;
-            let label = note.label.as_ref().map(|l| l.text().into_owned());
-            let key = LegacyKey::new(block, body, self.raw(block), label, note.curve.clone())?;
-            self.pile.sealed_key(key, None, note);
-            return Ok(());
-        }
-        // The text itself is the key.
-        self.buffer.wipe_on_drop();
-        let content = block.decode_secret()?;
-        self.pile.clear_key(&content, note).map_err(|e| e.without_offset().at(at))
-    }
-
-    /// The block as it stands, sharing the file's buffer.
-    fn raw(&self, block: &Block<'_>) -> Der {
-        der_of(self.buffer).part(block.raw).unwrap_or_else(|| Der::new(block.raw.to_vec()))
-    }
-
-    /// Hands over what was cut so far, so that a key comes after it.
-    fn flush(&mut self) -> Result<()> {
-        if self.cuts.is_empty() {
-            return Ok(());
-        }
-        let rest = Vec::with_capacity(self.arena.capacity().saturating_sub(self.arena.len()));
-        let arena = Buffer::new(std::mem::replace(&mut self.arena, rest));
-        for cut in std::mem::take(&mut self.cuts) {
-            let at = cut.at;
-            if let Err(e) = place(cut, &arena, self.pile, self.ctx) {
-                self.pile.defect(e.without_offset().at(at));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Adds one block's object.
-fn place(cut: Cut, arena: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let der = Der::slice(arena, cut.content).ok_or_else(|| Error::malformed("a block outside its text"))?;
-    match cut.word {
-        Word::Certificate | Word::Trusted => match cert_fields(&der) {
-            Ok(_) => certificate(&der, cut.word, cut.note, pile),
-            // PKCS#7 and PKCS#12 go about under these words.
-            Err(e) => match shape(&der) {
-                Some(Shape::Pkcs12) => nested(&der, pile, ctx),
-                Some(Shape::Certificate) | None => Err(e),
-                Some(_) => pile.object(&der, None, cut.note).map(drop),
+impl Reader<'_, '_> {
+    fn block(&mut self, found: Found<'_>) -> Result<()> {
+        let Found { label, at, len, mut note, body } = found;
+        note.curve = self.curve.take();
+        match body {
+            Body::Plain(range) => match Der::slice(&self.arena, range) {
+                Some(der) => self.plain(label, at, &der, note),
+                None => Ok(()), // the range came from this very arena
             },
-        },
-        Word::Pkcs12 => nested(&der, pile, ctx),
-        Word::Crl if shape(&der) == Some(Shape::Crl) => {
-            pile.entry(Entry::new(Item::Crl(der)), cut.note);
+            Body::Secret(bytes) => {
+                self.text.wipe_on_drop();
+                self.secret(label, at, &bytes, note)
+            }
+            Body::Legacy(range, cipher) => {
+                let from = at as usize;
+                let block = Der::slice(self.text, from..from + len);
+                if let (Some(block), Some(body)) = (block, Der::slice(&self.arena, range)) {
+                    let key = legacy::LegacyKey::new(block, body, cipher, at, &note);
+                    self.pile.sealed_key(key, legacy::algorithm(label), note);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn plain(&mut self, label: &str, at: u64, der: &Der, note: Note) -> Result<()> {
+        match label {
+            "CERTIFICATE" | "X509 CERTIFICATE" => match self.pile.certificate(der, note.clone()) {
+                Ok(rest) => self.rest(label, at, rest),
+                Err(_) if shape(der) != Some(Shape::Certificate) => self.other(label, at, der, note),
+                Err(e) => Err(e.without_offset()),
+            },
+            "TRUSTED CERTIFICATE" => self.trusted(der, note).map_err(Error::without_offset),
+            "ENCRYPTED PRIVATE KEY" if shape(der) == Some(Shape::EncryptedPkcs8) => {
+                let text = note.label.as_ref().map(|l| l.text().into_owned());
+                let seal = EncryptedPkcs8::new(super::NAME, der.clone(), Place::Near(at), text);
+                self.pile.sealed_key(seal, None, note);
+                Ok(())
+            }
+            "EC PARAMETERS" => {
+                self.curve = Some(der.to_vec());
+                Ok(())
+            }
+            _ => self.other(label, at, der, note),
+        }
+    }
+
+    /// By content, whatever the label says.
+    fn other(&mut self, label: &str, at: u64, der: &Der, note: Note) -> Result<()> {
+        match shape(der) {
+            Some(Shape::Pkcs12) => self.nested(der),
+            Some(Shape::PublicKey) | None if !super::LABELS.contains(&label) => {
+                let item = Item::Other { what: label.to_owned(), body: der.clone() };
+                self.pile.entry(Entry::new(item), note);
+                Ok(())
+            }
+            None if self.nested(der).is_ok() => Ok(()),
+            kind => {
+                if kind.is_some_and(Shape::is_clear_key) {
+                    // A key under the label of something public: its bytes are everywhere.
+                    self.arena.wipe_on_drop();
+                    self.text.wipe_on_drop();
+                }
+                let rest = self.pile.object(der, Place::Near(at), note)?;
+                self.rest(label, at, rest)
+            }
+        }
+    }
+
+    /// A block whose label says that it is a private key in the clear.
+    fn secret(&mut self, label: &str, at: u64, bytes: &[u8], note: Note) -> Result<()> {
+        let kind = shape(bytes);
+        if kind.is_none() && !super::LABELS.contains(&label) {
+            // OPENSSH PRIVATE KEY and others that only their own tools read.
+            let item = Item::Other { what: label.to_owned(), body: secret_der(bytes) };
+            self.pile.entry(Entry::new(item), note);
+            return Ok(());
+        }
+        let der = secret_der(bytes);
+        let rest = self.pile.object(&der, Place::Near(at), note)?;
+        self.rest(label, at, rest)
+    }
+
+    fn trusted(&mut self, der: &Der, note: Note) -> Result<()> {
+        let named = note.label.is_some();
+        let rest = self.pile.certificate(der, note)?;
+        let certificate = &der[..der.len() - rest.len()];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let said = settings::read(rest, certificate)?;
+        if let Some(entry) = self.pile.last_entry() {
+            entry.trust = said.trust;
+            entry.attrs.push(settings::attr(rest));
+            if !named {
+                entry.label = said.label;
+            }
+        }
+        Ok(())
+    }
+
+    /// A store of another format in armour, as RACF exports PKCS#12.
+    fn nested(&mut self, bytes: &[u8]) -> Result<()> {
+        nested(self.path, bytes, self.pile, self.ctx)
+    }
+
+    /// Bytes after the object in a block.
+    fn rest(&mut self, label: &str, at: u64, rest: &[u8]) -> Result<()> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        Err(Error::malformed(format!("{} bytes follow the object in a {label} block", rest.len())).at(at))
+    }
+}
+
+/// A text that is base64 without armour.
+fn bare(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
+    let bytes = armour::decode_bare(text)?;
+    if nested(path, &bytes, pile, ctx).is_ok() {
+        return Ok(());
+    }
+    let clear = shape(&bytes).is_some_and(Shape::is_clear_key);
+    if clear {
+        text.wipe_on_drop();
+    }
+    let der = if clear { secret_der(&bytes) } else { Der::new(bytes.to_vec()) };
+    match shape(&bytes) {
+        Some(Shape::Pkcs12) | None => nested(path, &bytes, pile, ctx),
+        Some(_) => {
+            let rest = pile.object(&der, Place::Near(0), Note::default())?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            pile.defect(Error::malformed(format!("{} bytes follow the object", rest.len())).at(0));
             Ok(())
         }
-        _ => pile.object(&der, None, cut.note).map(drop),
     }
 }
 
-fn certificate(der: &Der, word: Word, note: Note, pile: &mut Pile) -> Result<()> {
-    let rest = pile.certificate(der, note)?;
-    if rest.is_empty() {
-        return Ok(());
+/// Reads a store of another format, found by content.
+fn nested(path: &Path, bytes: &[u8], pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
+    let source = Source::memory(path, bytes.to_vec());
+    let probe = source.probe()?;
+    let format = detect(&probe)?;
+    // What PEM, DER and PKCS#7 hold is read here; and only a store that is surely one is worth a try.
+    if ["pem", "der", "p7b"].contains(&format.name()) || format.detect(&probe) != Match::Yes {
+        return Err(Error::malformed("not an object of any known kind"));
     }
-    if word != Word::Trusted {
-        pile.warn(format!("{} bytes after a certificate are ignored", rest.len()));
-        return Ok(());
-    }
-    let anchor = match first_certificate(der).and_then(|(c, _)| Ok(cert_fields(&c)?.is_ca())) {
-        Ok(true) => Level::Anchor,
-        _ => Level::Peer,
-    };
-    pile.last_entry().map_or(Ok(()), |entry| aux::apply(rest, anchor, entry))
-}
-
-/// A store of another format inside: recognised by its content and read by its own reader.
-fn nested(der: &[u8], pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let source = Source::memory("", der.to_vec());
-    let format = crate::format::detect(&source.probe()?)?;
-    if format.name() == super::NAME {
-        return Err(Error::malformed("no PEM block, and not base64 of a store"));
-    }
-    pile.nest(format.read(&source, ctx).map_err(|e| e.in_format(format.name()))?);
+    pile.nest(format.read(&source, ctx).map_err(|e| e.without_offset().in_format(format.name()))?);
     Ok(())
-}
-
-/// Base64 without armour: RACF exports PKCS#12 like that.
-fn bare(text: &[u8], pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let none = || {
-        Error::malformed("no PEM block: no line of the form -----BEGIN …-----")
-            .hint("a PEM file is ASCII text; UTF-16 text must be converted first")
-    };
-    if !armour::looks_bare(&text[..text.len().min(4096)]) {
-        return Err(none());
-    }
-    let decoded = armour::decode_bare(text).map_err(|_| none())?;
-    match shape(&decoded) {
-        Some(Shape::Pkcs12) => nested(&decoded, pile, ctx),
-        Some(s) if s.is_clear_key() => pile.clear_key(&decoded, Note::default()),
-        Some(_) => objects(&Der::new(decoded.to_vec()), pile).map_err(Error::without_offset),
-        None => Err(none()),
-    }
 }

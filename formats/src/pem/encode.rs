@@ -1,162 +1,199 @@
-//! A store into blocks: each key with its chain first, then everything on its own.
+//! Entries into text.
 
-use super::note;
+use super::{notes, settings};
 use crate::asn1::armour;
 use crate::context::Ctx;
 use crate::crypto::pbe::{Keyer, ROUNDS, Recipe};
 use crate::error::{Error, Result};
-use crate::loose::{Index, trust_losses};
-use crate::model::{Der, Entry, Item, Label, Link, Loss, Password, Secret, Store};
+use crate::loose::trust_loss;
+use crate::model::{Der, Entry, Item, Label, Link, Loss, LossKind, Secret, Store, Trust};
 use crate::place::Staging;
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-pub(super) fn encode(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+/// Text gathered before it goes on: larger pieces only cost memory.
+const PIECE: usize = 128 * 1024;
+
+/// Writes the entries: keys with their chains, then certificates, revocation lists and requests.
+pub(super) fn store(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+    if store.entries.is_empty() {
+        // It would be an empty file, which no reader takes for a store.
+        return Err(Error::refused("there is nothing to write, and PEM has no empty store"));
+    }
+    let mut out = Writer { to, text: Vec::with_capacity(PIECE), keyer: None, asked: false, ctx };
     let mut losses = Vec::new();
-    let mut writer = Writer { to, ctx, keyers: Vec::new(), out: Vec::new() };
-    let chains = Chains::new(store);
-    for entry in &store.entries {
-        let named = |e: Error| e.in_entry(entry.label_text());
-        match &entry.item {
-            Item::Key { key, chain } => {
-                let id = chain.first().map(|leaf| Sha1::digest(&*leaf.cert).to_vec());
-                writer.key(key, entry.label.as_ref(), id.as_deref()).map_err(named)?;
-                for (at, cert) in chains.of(chain).into_iter().enumerate() {
-                    let id = id.as_deref().filter(|_| at == 0);
-                    writer.block("CERTIFICATE", cert, None, id)?;
-                }
+    let keys = store.entries.iter().filter(|e| matches!(e.item, Item::Key { .. })).count();
+    for kind in 0..4 {
+        for entry in store.entries.iter().filter(|e| order(&e.item) == kind) {
+            out.entry(entry, &mut losses)?;
+            if entry.default {
+                let kind = if keys == 1 { LossKind::Note } else { LossKind::Default };
+                losses.push(Loss::new(kind, entry.label_text(), "PEM marks no key as the default"));
             }
-            Item::Request { csr, key: Some(key) } => {
-                writer.key(key, entry.label.as_ref(), None).map_err(named)?;
-                writer.block("CERTIFICATE REQUEST", csr, None, None)?;
-            }
-            _ => {}
         }
     }
-    for entry in &store.entries {
-        if let Some((label, der)) = public(entry) {
-            writer.block(label, der, entry.label.as_ref(), None)?;
-            losses.extend(trust_losses(entry, super::NAME));
-        }
-    }
-    writer.flush()?;
+    out.flush()?;
     Ok(losses)
 }
 
-/// The words and bytes of an entry without a key.
-fn public(entry: &Entry) -> Option<(&'static str, &Der)> {
-    match &entry.item {
-        Item::Cert(der) => Some(("CERTIFICATE", der)),
-        Item::Crl(der) => Some(("X509 CRL", der)),
-        Item::Request { csr, key: None } => Some(("CERTIFICATE REQUEST", csr)),
-        _ => None,
+fn order(item: &Item) -> u8 {
+    match item {
+        Item::Key { .. } => 0,
+        Item::Cert(_) => 1,
+        Item::Crl(_) => 2,
+        _ => 3,
     }
 }
 
-/// The chains as a reader will build them. It takes issuers from wherever they stand in the file, so a
-/// chain is written up to the last issuer that the store has: else that one's own entry would be taken for
-/// the chain and be none any more.
-struct Chains<'a> {
-    all: Vec<&'a Der>,
-    index: Option<Index<'a>>,
+struct Writer<'w, 'c> {
+    to: &'w mut Staging,
+    /// Nothing secret stands in it.
+    text: Vec<u8>,
+    /// Enciphers keys; made when the first is written, so that all share one derivation.
+    keyer: Option<Keyer>,
+    asked: bool,
+    ctx: &'w Ctx<'c>,
 }
 
-impl<'a> Chains<'a> {
-    fn new(store: &'a Store) -> Self {
-        let keys = store.entries.iter().any(|e| matches!(e.item, Item::Key { .. }));
-        if !keys {
-            return Chains { all: Vec::new(), index: None };
-        }
-        let links = store.entries.iter().flat_map(|e| match &e.item {
-            Item::Key { chain, .. } => chain.as_slice(),
-            _ => &[],
-        });
-        let lone = store.entries.iter().filter_map(|e| match &e.item {
-            Item::Cert(der) => Some(der),
-            _ => None,
-        });
-        let all: Vec<&Der> = links.map(|l| &l.cert).chain(lone).collect();
-        let index = Index::new(all.iter().copied().enumerate());
-        Chains { all, index: Some(index) }
-    }
-
-    fn of(&self, chain: &'a [Link]) -> Vec<&'a Der> {
-        let mut out: Vec<&Der> = chain.iter().map(|l| &l.cert).collect();
-        let (Some(leaf), Some(index)) = (chain.first(), &self.index) else { return out };
-        for issuer in index.issuers(&leaf.cert) {
-            if let Some(der) = self.all.get(issuer)
-                && !out.contains(der)
-            {
-                out.push(der);
+impl Writer<'_, '_> {
+    fn entry(&mut self, entry: &Entry, losses: &mut Vec<Loss>) -> Result<()> {
+        let label = entry.label.as_ref();
+        let lose = |kind, detail: &str| Loss::new(kind, entry.label_text(), detail);
+        match &entry.item {
+            Item::Key { key, chain } => {
+                if entry.trust.as_ref().is_some_and(Trust::distrusts) {
+                    losses
+                        .push(lose(LossKind::Trust, "PEM can't say that a key's certificate is distrusted"));
+                }
+                self.key(key, label, chain)
+            }
+            Item::Cert(cert) => {
+                if !self.certificate(entry, cert)? {
+                    losses.extend(trust_loss(entry, "PEM"));
+                }
+                Ok(())
+            }
+            Item::Crl(crl) => self.object(armour_label::CRL, crl, label, None),
+            Item::Request { csr, key } => {
+                if let Some(key) = key {
+                    self.secret(key, label, None)?;
+                }
+                self.object(armour_label::REQUEST, csr, label, None)
+            }
+            // Not carried, so none comes; told all the same rather than dropped.
+            Item::Symmetric(_) => {
+                losses.push(lose(LossKind::Secret, "PEM holds no secret keys"));
+                Ok(())
+            }
+            Item::Other { what, .. } => {
+                losses.push(lose(LossKind::Other, &format!("PEM holds no {what}")));
+                Ok(())
             }
         }
-        out
-    }
-}
-
-struct Writer<'a> {
-    to: &'a mut Staging,
-    ctx: &'a Ctx<'a>,
-    /// One derivation for all keys under one password.
-    keyers: Vec<(Arc<Password>, Keyer)>,
-    out: Vec<u8>,
-}
-
-/// Text gathered before it goes on.
-const GATHER: usize = 64 * 1024;
-
-impl Writer<'_> {
-    fn block(&mut self, label: &str, der: &[u8], name: Option<&Label>, id: Option<&[u8]>) -> Result<()> {
-        note::put(&mut self.out, name, id);
-        armour::put_block(&mut self.out, label, der);
-        if self.out.len() >= GATHER { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<()> {
-        self.to.file()?.put(&self.out)?;
-        self.out.clear();
+    /// A key, its leaf, the rest of its chain.
+    fn key(&mut self, key: &Arc<Secret>, label: Option<&Label>, chain: &[Link]) -> Result<()> {
+        let Some((leaf, issuers)) = chain.split_first() else {
+            return self.secret(key, label, None);
+        };
+        // OpenSSL's own choice of a localKeyID.
+        let id = Sha1::digest(&*leaf.cert);
+        // It pairs keys that a reader can't look into; a plain key with no label needs no ornament.
+        let id = (label.is_some() || self.enciphers()? || key.opened().is_none()).then_some(&id[..]);
+        self.secret(key, label, id)?;
+        let leaf_label = label.map(|own| leaf.label.as_ref().unwrap_or(own));
+        self.object(armour_label::CERTIFICATE, &leaf.cert, leaf_label, id)?;
+        for issuer in issuers {
+            self.object(armour_label::CERTIFICATE, &issuer.cert, issuer.label.as_ref(), None)?;
+        }
         Ok(())
     }
 
-    fn key(&mut self, key: &Secret, name: Option<&Label>, id: Option<&[u8]>) -> Result<()> {
-        note::put(&mut self.out, name, id);
-        self.flush()?;
-        let block = self.key_block(key, name)?;
-        self.to.file()?.put(&block)
-    }
-
-    fn key_block(&mut self, key: &Secret, name: Option<&Label>) -> Result<Zeroizing<Vec<u8>>> {
-        let Some(open) = key.opened() else {
-            let raw = key.seal().filter(|s| s.format() == super::NAME).and_then(|s| s.raw());
-            let raw = raw.ok_or_else(|| Error::password("the private key is still sealed"))?;
-            return Ok(Zeroizing::new([raw, b"\n"].concat()));
-        };
-        let text = name.map(|n| n.text().into_owned());
-        let own = self.ctx.secrets.key(text.as_deref())?.into_iter().next();
-        let password = match own {
-            Some(own) => Some(own),
-            None => self.ctx.secrets.store()?,
-        };
-        match password {
-            None => Ok(armour::block("PRIVATE KEY", &open.bytes)),
-            Some(password) => {
-                let session = self.ctx.session;
-                let sealed = self.keyer(&password)?.next(session)?.seal_pkcs8(&open.bytes)?;
-                Ok(armour::block("ENCRYPTED PRIVATE KEY", &sealed))
+    fn secret(&mut self, key: &Secret, label: Option<&Label>, key_id: Option<&[u8]>) -> Result<()> {
+        notes::put(&mut self.text, label, key_id);
+        if let Some(open) = key.opened() {
+            if self.enciphers()?
+                && let Some(keyer) = &self.keyer
+            {
+                let keyed = keyer.next(self.ctx.session)?;
+                // The key is enciphered in place, so it stands in here for a moment.
+                let mut sealed = Zeroizing::new(Vec::with_capacity(keyed.pkcs8_len(open.bytes.len())));
+                keyed.put_pkcs8(&open.bytes, &mut sealed)?;
+                return self.put(armour_label::ENCRYPTED, &sealed);
             }
+            self.flush()?;
+            return self.to.file()?.put(&armour::block(armour_label::KEY, &open.bytes));
+        }
+        let raw = key.seal().filter(|s| s.format() == super::NAME).and_then(|s| s.raw());
+        match raw {
+            Some(block) if block.starts_with(b"-----") => {
+                self.text.extend_from_slice(block);
+                self.text.push(b'\n');
+                self.flush_if_full()
+            }
+            Some(der) => self.put(armour_label::ENCRYPTED, der),
+            None => Err(Error::password("the private key is still sealed")),
         }
     }
 
-    fn keyer(&mut self, password: &Arc<Password>) -> Result<&Keyer> {
-        let at = match self.keyers.iter().position(|(p, _)| p.bytes() == password.bytes()) {
-            Some(at) => at,
-            None => {
-                let keyer = Keyer::new(Recipe::AES256_SHA256, password, ROUNDS, self.ctx.session)?;
-                self.keyers.push((Arc::clone(password), keyer));
-                self.keyers.len() - 1
+    /// True: its trust was written too.
+    fn certificate(&mut self, entry: &Entry, cert: &Der) -> Result<bool> {
+        let label = entry.label.as_ref();
+        // Settings that nobody touched go back as they came.
+        let kept = entry.attr(super::NAME, settings::ATTR).and_then(|raw| {
+            let said = settings::read(raw, cert).ok()?;
+            (said.trust == entry.trust).then_some((raw, said.label))
+        });
+        match kept {
+            Some((raw, alias)) => {
+                let label = label.filter(|l| Some(*l) != alias.as_ref());
+                self.object(armour_label::TRUSTED, &[cert, raw].concat(), label, None)?;
+                Ok(true)
             }
-        };
-        Ok(&self.keyers[at].1)
+            None => self.object(armour_label::CERTIFICATE, cert, label, None).map(|()| false),
+        }
     }
+
+    fn object(&mut self, name: &str, der: &[u8], label: Option<&Label>, key_id: Option<&[u8]>) -> Result<()> {
+        notes::put(&mut self.text, label, key_id);
+        self.put(name, der)
+    }
+
+    fn put(&mut self, name: &str, der: &[u8]) -> Result<()> {
+        armour::put_block(&mut self.text, name, der);
+        self.flush_if_full()
+    }
+
+    /// Whether keys are enciphered: by choice of whoever gives the password.
+    fn enciphers(&mut self) -> Result<bool> {
+        if !self.asked {
+            self.asked = true;
+            if let Some(password) = self.ctx.secrets.store()? {
+                self.keyer = Some(Keyer::new(Recipe::AES256_SHA256, &password, ROUNDS, self.ctx.session)?);
+            }
+        }
+        Ok(self.keyer.is_some())
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.text.len() < PIECE { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.to.file()?.put(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+}
+
+/// Labels that we write.
+mod armour_label {
+    pub const CERTIFICATE: &str = "CERTIFICATE";
+    pub const TRUSTED: &str = "TRUSTED CERTIFICATE";
+    pub const CRL: &str = "X509 CRL";
+    pub const REQUEST: &str = "CERTIFICATE REQUEST";
+    pub const KEY: &str = "PRIVATE KEY";
+    pub const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 }

@@ -1,93 +1,98 @@
-//! Private keys enciphered inside the armour, as OpenSSL did before PKCS#8.
+//! Private keys enciphered the old way, by headers of RFC 1421 instead of PKCS#8.
 //!
 //! ```text
 //! Proc-Type: 4,ENCRYPTED
-//! DEK-Info: AES-256-CBC,<vector in hex>
+//! DEK-Info: AES-256-CBC,<the initial vector in hex>
+//!
+//! D1 = MD5(password ‖ salt), Dn = MD5(D(n-1) ‖ password ‖ salt); key = D1 ‖ D2 …; salt = first 8 bytes of the vector
 //! ```
-//! Key = D1‖D2‖…, D1 = MD5(password ‖ first 8 bytes of the vector), Dn = MD5(Dn-1 ‖ password ‖ those 8
-//! bytes): `EVP_BytesToKey` with one round (checked against OpenSSL 3.0). There is no integrity check, so a
-//! wrong password shows only in what comes out.
+//!
+//! OpenSSL's `EVP_BytesToKey` with one round (verified on files of 3.0.19). There is no integrity: a wrong
+//! password may give bytes that are padded right, so only what reads as a key is accepted.
 
 use crate::asn1::armour::Block;
-use crate::asn1::pkcs8;
-use crate::context::Ctx;
+use crate::asn1::{oid, pkcs8};
+use crate::context::{Ctx, Session};
 use crate::crypto::Cipher;
 use crate::error::{Error, Result};
-use crate::loose::passwords;
+use crate::loose::{Note, passwords};
 use crate::model::{Der, KeyMaterial, Password, Seal};
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
+/// Names in `DEK-Info`, as OpenSSL spells ciphers.
 const CIPHERS: &[(&str, Cipher)] = &[
+    ("DES-CBC", Cipher::Des),
+    ("DES-EDE-CBC", Cipher::TdesEde2),
     ("DES-EDE3-CBC", Cipher::TdesEde3),
     ("AES-128-CBC", Cipher::Aes128),
     ("AES-192-CBC", Cipher::Aes192),
     ("AES-256-CBC", Cipher::Aes256),
-    ("DES-CBC", Cipher::Des),
+    ("CAMELLIA-128-CBC", Cipher::Camellia128),
+    ("CAMELLIA-192-CBC", Cipher::Camellia192),
+    ("CAMELLIA-256-CBC", Cipher::Camellia256),
+    ("RC2-40-CBC", Cipher::Rc2 { key_len: 5, bits: 40 }),
+    ("RC2-64-CBC", Cipher::Rc2 { key_len: 8, bits: 64 }),
+    ("RC2-CBC", Cipher::Rc2 { key_len: 16, bits: 128 }),
 ];
 
-/// A key in such a block.
+/// A key enciphered by headers. Its raw bytes are the whole block.
 pub(super) struct LegacyKey {
-    /// The enciphered octets.
-    pub body: Vec<u8>,
-    /// The block as it stands, for copying.
-    pub raw: Der,
-    /// Where the block begins.
-    pub at: u64,
-    pub label: Option<String>,
-    pub curve: Option<Vec<u8>>,
-    cipher: Cipher,
-    iv: Vec<u8>,
+    block: Der,
+    body: Der,
+    /// `Err` holds what the headers said that isn't known: told when the key is opened, for the block can
+    /// be moved without that.
+    cipher: Result<(Cipher, Vec<u8>), String>,
+    at: u64,
+    label: Option<String>,
+    curve: Option<Vec<u8>>,
+}
+
+/// Whether a block's headers say that it is enciphered.
+pub(super) fn is_enciphered(block: &Block<'_>) -> bool {
+    block.header("Proc-Type").is_some_and(|v| v.contains("ENCRYPTED")) || block.header("DEK-Info").is_some()
+}
+
+/// The algorithm that the block's label names.
+pub(super) fn algorithm(label: &str) -> Option<&'static [u8]> {
+    match label {
+        "RSA PRIVATE KEY" => Some(oid::RSA),
+        "EC PRIVATE KEY" => Some(oid::EC),
+        "DSA PRIVATE KEY" => Some(oid::DSA),
+        _ => None,
+    }
+}
+
+/// The cipher and initial vector that the headers name.
+pub(super) fn cipher(block: &Block<'_>) -> Result<(Cipher, Vec<u8>), String> {
+    let info = block.header("DEK-Info").ok_or("no DEK-Info header names the cipher")?;
+    let (name, vector) = info.split_once(',').ok_or("the DEK-Info header has no initial vector")?;
+    let name = name.trim();
+    let known = CIPHERS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    let (_, cipher) = known.ok_or_else(|| format!("the cipher {name} is not supported"))?;
+    let vector = super::notes::hex(vector.as_bytes()).filter(|v| v.len() == cipher.iv_len());
+    Ok((*cipher, vector.ok_or("the initial vector in the DEK-Info header does not fit its cipher")?))
 }
 
 impl LegacyKey {
-    /// From a block whose headers say that it is enciphered.
+    /// A key from its parts: the whole block, what it decodes to, and what its headers said.
     pub fn new(
-        block: &Block<'_>,
-        body: Vec<u8>,
-        raw: Der,
-        label: Option<String>,
-        curve: Option<Vec<u8>>,
-    ) -> Result<Self> {
-        let at = block.at;
-        let info = block
-            .header("DEK-Info")
-            .ok_or_else(|| Error::malformed("an enciphered key without DEK-Info").at(at))?;
-        let (name, iv) = info.split_once(',').unwrap_or((info, ""));
-        let cipher = CIPHERS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.trim())).map(|(_, c)| *c);
-        let cipher = cipher.ok_or_else(|| {
-            Error::unsupported(format!("a key enciphered with {}", name.trim()))
-                .hint("convert it with openssl pkey first")
-                .at(at)
-        })?;
-        let iv = from_hex(iv.trim()).filter(|iv| iv.len() == cipher.iv_len());
-        let iv =
-            iv.ok_or_else(|| Error::malformed("a vector in DEK-Info that does not fit its cipher").at(at))?;
-        Ok(LegacyKey { body, raw, at, label, curve, cipher, iv })
+        block: Der,
+        body: Der,
+        cipher: Result<(Cipher, Vec<u8>), String>,
+        at: u64,
+        note: &Note,
+    ) -> Self {
+        let label = note.label.as_ref().map(|l| l.text().into_owned());
+        LegacyKey { block, body, cipher, at, label, curve: note.curve.clone() }
     }
 
-    fn try_open(&self, password: &Password) -> Option<Zeroizing<Vec<u8>>> {
-        let plain = self.cipher.decrypt(&self.key(password), &self.iv, &self.body)?;
-        // Padding fits by chance one time in 256; a key does not.
-        pkcs8::to_pkcs8(&plain, self.curve.as_deref()).ok().flatten()
-    }
-
-    fn key(&self, password: &Password) -> Zeroizing<Vec<u8>> {
-        let len = self.cipher.key_len();
-        let mut key = Zeroizing::new(Vec::with_capacity(len + 16));
-        let mut last = Zeroizing::new([0u8; 16]);
-        while key.len() < len {
-            let mut hash = Md5::new();
-            if !key.is_empty() {
-                hash.update(*last);
-            }
-            hash.update(password.bytes());
-            hash.update(self.iv.get(..8).unwrap_or(&self.iv));
-            last.copy_from_slice(&hash.finalize());
-            key.extend_from_slice(&*last);
-        }
-        key.truncate(len);
-        key
+    fn try_password(&self, password: &Password, session: &Session) -> Result<Option<KeyMaterial>> {
+        let (cipher, vector) = self.cipher.as_ref().map_err(|e| Error::unsupported(e.clone()))?;
+        let key = key(*cipher, vector, password, session)?;
+        let plain = cipher.decrypt(&key, vector, &self.body);
+        let pkcs8 = plain.and_then(|p| pkcs8::to_pkcs8(&p, self.curve.as_deref()).ok().flatten());
+        Ok(pkcs8.map(KeyMaterial::pkcs8))
     }
 }
 
@@ -97,21 +102,34 @@ impl Seal for LegacyKey {
     }
 
     fn raw(&self) -> Option<&[u8]> {
-        Some(&self.raw)
+        Some(&self.block)
     }
 
     fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {
-        let passwords = passwords(self.label.as_deref(), ctx)?;
-        passwords
-            .iter()
-            .find_map(|p| self.try_open(p))
-            .map(KeyMaterial::pkcs8)
-            .ok_or_else(|| Error::password("no password that was given opens the private key").at(self.at))
+        let passwords = passwords(self.label.as_deref(), ctx).map_err(|e| e.at(self.at))?;
+        for password in passwords {
+            if let Some(key) = self.try_password(&password, ctx.session).map_err(|e| e.at(self.at))? {
+                return Ok(key);
+            }
+        }
+        Err(Error::password("the password is wrong, or the enciphered key is damaged").at(self.at))
     }
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> =
-        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
-    (digits.len() % 2 == 0).then(|| digits.chunks_exact(2).map(|d| d[0] << 4 | d[1]).collect())
+fn key(cipher: Cipher, vector: &[u8], password: &Password, session: &Session) -> Result<Zeroizing<Vec<u8>>> {
+    let salt = vector.get(..8).unwrap_or(vector);
+    let len = cipher.key_len();
+    session.budget.spend(len.div_ceil(16) as u64)?;
+    // Room for a whole digest beyond, so that it never grows.
+    let mut key = Zeroizing::new(Vec::with_capacity(len + 16));
+    while key.len() < len {
+        let last = key.len().saturating_sub(16);
+        let mut hash = Md5::new();
+        hash.update(&key[last..]);
+        hash.update(password.bytes());
+        hash.update(salt);
+        key.extend_from_slice(&hash.finalize());
+    }
+    key.truncate(len);
+    Ok(key)
 }

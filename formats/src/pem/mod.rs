@@ -1,35 +1,38 @@
-//! PEM: base64 blocks between BEGIN and END lines (RFC 7468), in any order, with any text between them.
+//! PEM: any number of armoured objects in a text, or in the texts of a folder.
 //!
 //! ```text
-//! Bag Attributes                          text before a block: its label and localKeyID,
-//!     friendlyName: alice                 as `openssl pkcs12` writes them
-//! -----BEGIN CERTIFICATE-----
-//! MIIB…                                   base64 of a DER object
-//! -----END CERTIFICATE-----
+//! -----BEGIN CERTIFICATE-----      X.509 certificate            also X509 CERTIFICATE
+//! -----BEGIN TRUSTED CERTIFICATE   the same, then OpenSSL's trust settings
+//! -----BEGIN X509 CRL              revocation list
+//! -----BEGIN CERTIFICATE REQUEST   PKCS#10                      also NEW CERTIFICATE REQUEST
+//! -----BEGIN PRIVATE KEY           PKCS#8                       also RSA, EC, DSA PRIVATE KEY
+//! -----BEGIN ENCRYPTED PRIVATE KEY enciphered PKCS#8            also RSA … with DEK-Info
+//! -----BEGIN PKCS7                 bundle of certificates       also CMS, and CERTIFICATE seen in the field
 //! ```
-//! [`decode`] cuts the text into blocks and sorts them by their words; what belongs together (a key, its
-//! certificate, its chain) is found in [`crate::loose`], for the text doesn't say. [`legacy`] opens keys
-//! enciphered as OpenSSL did before PKCS#8, [`aux`] reads the trust settings of `TRUSTED CERTIFICATE`.
 //!
-//! A folder of PEM and DER files reads as one store. Base64 of a PKCS#12 store, with or without armour,
-//! as RACF exports it, is handed to that format.
+//! RFC 7468 and RFC 1421; OpenSSL 3.0 for what stands between blocks. What a block holds is told by its
+//! content, the label is only a hint. Keys and certificates are paired as [`crate::loose`] says. Written
+//! are, for each key, the key, its leaf and its chain; then certificates, lists and requests. A label
+//! goes into a line `friendlyName:` before the block, as `openssl pkcs12` writes it.
 
-mod aux;
 mod decode;
 mod encode;
+mod folder;
 mod legacy;
-mod note;
+mod notes;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 use crate::asn1::armour;
 use crate::context::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{Carries, Format, Labels, Match, PasswordUse, TrustRange};
+use crate::loose::Pile;
 use crate::model::{ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 
-/// The format's name.
+/// The format's name, as attributes and seals carry it.
 const NAME: &str = "pem";
 
 /// PEM.
@@ -41,11 +44,11 @@ impl Format for Pem {
     }
 
     fn title(&self) -> &'static str {
-        "PEM files, one or a folder of them"
+        "PEM"
     }
 
     fn suffixes(&self) -> &'static [&'static str] {
-        &["pem", "crt", "cert", "arm", "key"]
+        &["pem", "arm", "crt", "key", "csr", "crl"]
     }
 
     fn carries(&self) -> Carries {
@@ -60,31 +63,77 @@ impl Format for Pem {
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {
-        if probe.directory {
-            return Match::Maybe;
-        }
-        match armour::first_label(probe.head) {
-            Some((label, _)) if decode::is_known(label) => Match::Yes,
-            Some(_) => Match::Maybe,
-            None if armour::looks_bare(probe.head) => Match::Maybe,
-            // The first block may come after pages of text, such as `openssl x509 -text` prints.
-            None if is_text(probe.head) && probe.size.is_some_and(|s| s > probe.head.len() as u64) => {
-                Match::Maybe
-            }
-            None => Match::No,
-        }
+        if probe.directory { Match::Maybe } else { looks_like(probe.head) }
     }
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
-        if from.is_directory() { decode::folder(from, ctx) } else { decode::file(from, ctx) }
+        let mut pile = Pile::new(NAME);
+        if from.is_directory() {
+            folder::read(from, &mut pile, ctx)?;
+        } else {
+            let text = from.bytes()?;
+            decode::text(from.path(), text, &mut pile, ctx)?;
+            if pile.found_nothing() {
+                return Err(no_block(text));
+            }
+        }
+        pile.into_store(ctx)
     }
 
-    fn write(&self, store: &Store, _: Option<&Source>, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
-        encode::encode(store, to, ctx)
+    fn write(
+        &self,
+        store: &Store,
+        _base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        encode::store(store, to, ctx)
     }
 }
 
-/// Text in some encoding that extends ASCII.
-fn is_text(head: &[u8]) -> bool {
-    !head.is_empty() && head.iter().all(|b| *b >= b' ' || matches!(b, b'\n' | b'\r' | b'\t' | 0x0c))
+/// Labels of blocks that are read as more than an unknown object.
+const LABELS: &[&str] = &[
+    "CERTIFICATE",
+    "X509 CERTIFICATE",
+    "TRUSTED CERTIFICATE",
+    "X509 CRL",
+    "CERTIFICATE REQUEST",
+    "NEW CERTIFICATE REQUEST",
+    "PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "EC PRIVATE KEY",
+    "DSA PRIVATE KEY",
+    "EC PARAMETERS",
+];
+
+/// How tools that print a certificate or a bag before its block begin (OpenSSL 1.0 to 3.0).
+const PRELUDES: &[&str] =
+    &["Certificate:\n", "Certificate Request:\n", "Certificate Revocation List (CRL):\n", "Bag Attributes"];
+
+fn looks_like(head: &[u8]) -> Match {
+    let text = armour::without_mark(head).trim_ascii_start();
+    match armour::first_label(text) {
+        Some((_, at)) if !is_text(&text[..at]) => Match::No,
+        Some((label, _)) if LABELS.contains(&label) => Match::Yes,
+        Some((label, _)) if label.starts_with("PGP ") => Match::No,
+        Some(_) => Match::Maybe,
+        None => {
+            let prelude = PRELUDES.iter().any(|p| text.starts_with(p.as_bytes()));
+            if (prelude && is_text(text)) || armour::looks_bare(text) { Match::Maybe } else { Match::No }
+        }
+    }
+}
+
+/// No control characters but those of texts; the encoding is anybody's guess.
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| *b >= b' ' || matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
+}
+
+fn no_block(text: &[u8]) -> Error {
+    let e = Error::malformed("no PEM block in it");
+    if text.iter().take(64).filter(|b| **b == 0).count() > 8 {
+        return e.hint("the text is UTF-16; save it as UTF-8 or ASCII");
+    }
+    e.hint("a block begins with -----BEGIN, five dashes on each side")
 }

@@ -1,1 +1,2 @@
-
+use super::*;
+use crate::context::{NoSecrets, OnePassword, Options, Session};

@@ -1,14 +1,15 @@
 //! What a writer writes into: temporary files beside the target, or memory.
 //!
-//! A staged file has its final mode before it has content, and disappears unless `storeset` moves it
-//! into place.
+//! A staged file is its owner's alone until `storeset` gives it the mode and the owner of the file that it
+//! replaces, and disappears unless `storeset` moves it into place.
 
 use crate::error::{Error, Kind, Result};
 use crate::place::Source;
 use crate::place::source::Companion;
+use rustix::fs::{FlockOperation, flock};
 use std::fs::Permissions;
 use std::io::{Seek, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use zeroize::{Zeroize, Zeroizing};
@@ -19,7 +20,6 @@ const GATHER: usize = 256 * 1024;
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
     target: Option<PathBuf>,
-    mode: u32,
     /// False: one file goes out and nothing beside it.
     set: bool,
     files: Vec<Staged>,
@@ -39,7 +39,7 @@ enum Body {
 impl Staging {
     /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, mode: 0o600, set: true, files: Vec::new() }
+        Staging { target: None, set: true, files: Vec::new() }
     }
 
     /// Into memory for standard output: one file, without companions.
@@ -47,9 +47,9 @@ impl Staging {
         Staging { set: false, ..Staging::memory() }
     }
 
-    /// Into temporary files beside `target`, made with `mode` from the first byte.
-    pub fn beside(target: &Path, mode: u32) -> Self {
-        Staging { target: Some(target.to_owned()), mode, set: true, files: Vec::new() }
+    /// Into temporary files beside `target`, 0600 from the first byte.
+    pub fn beside(target: &Path) -> Self {
+        Staging { target: Some(target.to_owned()), set: true, files: Vec::new() }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -134,9 +134,7 @@ impl Staging {
             None => {
                 let body = match &self.target {
                     None => Body::Memory(Zeroizing::new(Vec::new())),
-                    Some(target) => {
-                        Body::File { temp: temp_beside(target, self.mode)?, gathered: Zeroizing::default() }
-                    }
+                    Some(target) => Body::File { temp: temp_beside(target)?, gathered: Zeroizing::default() },
                 };
                 self.files.push(Staged { suffix: suffix.map(str::to_owned), body });
                 self.files.len() - 1
@@ -146,28 +144,27 @@ impl Staging {
     }
 }
 
-/// `.NAME.XXXXXX.tmp` in the target's folder, mode set before any content.
-fn temp_beside(target: &Path, mode: u32) -> Result<NamedTempFile> {
+/// `.NAME.XXXXXX.tmp` in the target's folder, with a lock by which others see that this run is alive.
+fn temp_beside(target: &Path) -> Result<NamedTempFile> {
     let folder = match target.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(".");
-    let temp = tempfile::Builder::new()
-        .prefix(&prefix)
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(|e| write_error("can't create a temporary file beside it", e).in_file(target))?;
-    if mode != 0o600 {
-        // Explicitly, for the process's umask has cut the mode given at creation.
-        temp.as_file().set_permissions(Permissions::from_mode(mode)).map_err(|e| {
-            write_error("can't set the mode of a temporary file beside it", e).in_file(target)
-        })?;
+    let failed = |e| write_error("can't create a temporary file beside it", e).in_file(target);
+    let mut builder = tempfile::Builder::new();
+    let prefix = crate::storeset::temp_prefix(target);
+    builder.prefix(&prefix).suffix(".tmp");
+    loop {
+        let temp = builder.tempfile_in(folder).map_err(failed)?;
+        // Explicitly, for the umask may have taken away even what its owner needs.
+        temp.as_file().set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        // Where there are no locks, those who clear up ask for the store's own lock.
+        let _ = flock(temp.as_file(), FlockOperation::NonBlockingLockExclusive);
+        // Somebody who cleared up may have had it between the two calls.
+        if temp.as_file().metadata().map_err(failed)?.nlink() > 0 {
+            return Ok(temp);
+        }
     }
-    Ok(temp)
 }
 
 fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {

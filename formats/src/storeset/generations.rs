@@ -1,10 +1,12 @@
-//! Old generations: listing, pruning, going back.
+//! Old generations: listing, saving, pruning, going back.
 
-use super::commit::{rename_new, save};
+use super::commit::{not_put_back, rename_error};
+use super::files::{self, is_second_name, look, put_in_place, second_name};
+use super::lock::open_locked;
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
-use crate::place::Source;
-use std::fs::Metadata;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,36 +27,110 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
     let Some(name) = store.file_name() else { return Ok(Vec::new()) };
     let mut prefix = name.as_encoded_bytes().to_vec();
     prefix.extend_from_slice(b".old-");
-    let list = match std::fs::read_dir(folder(store)) {
-        Ok(list) => list,
-        Err(e) => {
-            let what = format!("the folder can't be listed: {}", crate::place::reason(&e));
-            return Err(Error::io(Kind::Read, what, e).in_file(store));
-        }
+    let unlisted = |e: std::io::Error| {
+        let what = format!("the folder can't be listed: {}", crate::place::reason(&e));
+        Error::io(Kind::Read, what, e).in_file(store)
     };
     let mut found = Vec::new();
-    for item in list.flatten() {
+    for item in std::fs::read_dir(folder(store)).map_err(unlisted)? {
+        let item = item.map_err(unlisted)?;
         let item_name = item.file_name();
         let digits = item_name.as_encoded_bytes().strip_prefix(prefix.as_slice());
-        let number = digits
-            .filter(|d| d.iter().all(u8::is_ascii_digit))
-            .and_then(|d| std::str::from_utf8(d).ok()?.parse().ok());
-        let (Some(number), Ok(meta)) = (number, item.metadata()) else { continue };
+        let Some(number) = digits.and_then(number) else { continue };
+        let meta = match item.metadata() {
+            Ok(meta) => meta,
+            // Pruned by somebody else meanwhile.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) => return Err(unlisted(e)),
+        };
         if meta.is_file() {
             let saved_ms = meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000);
-            found.push(Generation { number, path: item.path(), saved_ms });
+            // As the caller names the folder: `./a` is not what somebody means who says `a`.
+            found.push(Generation { number, path: old_name(store, number), saved_ms });
         }
     }
     found.sort_by_key(|g| std::cmp::Reverse(g.number));
     Ok(found)
 }
 
-/// Deletes old generations: those that have more than `keep - 1` newer ones *and* were saved more than
-/// `min_age_ms` before `now_ms`. Returns them; with `dry_run` they stay.
+/// N as this program writes it; what others call their files is not ours to delete.
+fn number(digits: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.parse().ok().filter(|n: &u64| *n > 0 && n.to_string() == text)
+}
+
+/// The number after the newest generation's.
+pub(super) fn next_number(all: &[Generation]) -> u64 {
+    all.first().map_or(1, |g| g.number.saturating_add(1))
+}
+
+/// `NAME.old-N`.
+fn old_name(store: &Path, number: u64) -> PathBuf {
+    with_suffix(store, &format!(".old-{number}"))
+}
+
+/// A current store that has a second name.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub path: PathBuf,
+    /// It had that name before: a run that was killed gave it, or went back to it.
+    already: bool,
+}
+
+impl Saved {
+    /// Gives the name up again; the store is still in its place.
+    pub fn forget(self) {
+        if !self.already {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+
+    /// Puts the file back in `place`. Where it got its name from us, by the one call that needs no space.
+    pub fn put_back(&self, place: &Path) -> std::io::Result<()> {
+        if self.already {
+            return put_in_place(&self.path, place);
+        }
+        std::fs::rename(&self.path, place)
+    }
+}
+
+/// Gives `place` its second name, the first free `NAME.old-N` from `number` on, unless the newest generation
+/// is the same file already. `opened` is the file, where it is open.
+pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<Saved> {
+    let failed = |e| failed("the current store can't be kept as an old generation", e);
+    let newest = old_name(place, number.saturating_sub(1));
+    if let Some(file) = opened
+        && look(&newest)?.is_some_and(|m| m.is_file())
+        && is_second_name(file, &newest).map_err(failed)?
+    {
+        return Ok(Saved { path: newest, already: true });
+    }
+    for number in number..number.saturating_add(1000) {
+        let path = old_name(place, number);
+        match second_name(place, opened, &path) {
+            Ok(()) => return Ok(Saved { path, already: false }),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    Err(Error::new(Kind::Write, "no number is free for an old generation"))
+}
+
+/// Deletes old generations: those that have `keep` newer ones *and* were saved `min_age_ms` or more before
+/// `now_ms`. Returns them; with `dry_run` they stay. Refuses where the store itself is gone, for then they
+/// are all that is left of its keys.
 pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
-    let old = generations(store)?.into_iter().skip(keep);
+    let old = generations(store)?;
+    if look(store)?.is_none() && !old.is_empty() {
+        return Err(Error::refused("the store is gone, and its old generations are all that is left")
+            .hint("keyferry rollback brings the newest back")
+            .in_file(store));
+    }
     let mut gone = Vec::new();
-    for generation in old.filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms) {
+    // The oldest first, so that a failure leaves no gap.
+    for generation in
+        old.into_iter().skip(keep).rev().filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms)
+    {
         if !dry_run {
             std::fs::remove_file(&generation.path)
                 .map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
@@ -68,67 +144,62 @@ pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: b
 /// generation first, unless it is one already.
 ///
 /// Going back twice goes further back, never forward again: a current store that is itself a generation
-/// (the same file, or the same bytes) counts as that generation, and the one before it is taken.
+/// counts as that generation, and the one before it is taken. The caller holds the store's
+/// [`super::Lock`].
 pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
+    let named = |e: Error| e.in_file(store);
     let all = generations(store)?;
-    let now = current(store, &all)?;
-    let before = |g: &&Generation| now.is_none_or(|n| g.number < n);
+    // Other programs' lock, held until the rename is through.
+    let file = open_locked(store)?;
+    let now = match &file {
+        Some(file) => current(file, &all).map_err(|e| named(failed("can't be compared", e)))?,
+        None => None,
+    };
     let target = all
         .iter()
-        .find(before)
-        .ok_or_else(|| Error::refused("there is no older generation to go back to").in_file(store))?;
-    if now.is_none() && store.symlink_metadata().is_ok() {
-        on_step(Step::Save)?;
-        save(store, all.first().map_or(1, |g| g.number + 1))?;
+        .find(|g| now.is_none_or(|n| g.number < n.number))
+        .ok_or_else(|| named(Error::refused("there is no older generation to go back to")))?;
+    let saved = match (&file, now) {
+        (None, _) => None,
+        (Some(_), Some(now)) => Some(Saved { path: now.path.clone(), already: true }),
+        (Some(file), None) => {
+            on_step(Step::Save)?;
+            Some(save(store, Some(file), next_number(&all)).map_err(named)?)
+        }
+    };
+    let renamed = on_step(Step::Rename)
+        .and_then(|()| put_in_place(&target.path, store).map_err(|e| named(rename_error(e))));
+    if let Err(e) = renamed {
+        if let Some(saved) = saved {
+            saved.forget();
+        }
+        return Err(e);
     }
-    let temp = tempfile::Builder::new()
-        .prefix(&temp_prefix(store))
-        .suffix(".tmp")
-        .make_in(folder(store), |path| super::commit::link_or_copy(&target.path, path))
-        .map_err(|e| failed("can't be put back", e).in_file(store))?
-        .into_temp_path();
-    on_step(Step::Rename)?;
-    let same =
-        store.symlink_metadata().ok().zip(temp.metadata().ok()).is_some_and(|(a, b)| same_file(&a, &b));
-    if !same {
-        std::fs::rename(&temp, store).map_err(|e| rename_new(e).in_file(store))?;
-        // The name is gone; nothing is left for its drop to remove.
-        let _ = temp.keep();
+    if let Err(e) = on_step(Step::SyncFolder).and_then(|()| sync_folder(store)) {
+        let back = match &saved {
+            Some(saved) => saved.put_back(store),
+            None => std::fs::remove_file(store),
+        };
+        return Err(match back {
+            Ok(()) => e,
+            Err(f) => named(not_put_back(&e, &failed("can't be put back", f))),
+        });
     }
-    on_step(Step::SyncFolder)?;
-    sync_folder(store)?;
     Ok(target.path.clone())
 }
 
-fn temp_prefix(store: &Path) -> std::ffi::OsString {
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(store.file_name().unwrap_or_default());
-    prefix.push(".");
-    prefix
-}
-
 /// Which generation the current store is, if it is one.
-fn current(store: &Path, all: &[Generation]) -> Result<Option<u64>> {
-    let Ok(own) = store.metadata() else { return Ok(None) };
-    let by_inode = all.iter().find(|g| g.path.metadata().is_ok_and(|m| same_file(&own, &m)));
-    if let Some(g) = by_inode {
-        return Ok(Some(g.number));
+fn current<'a>(store: &File, all: &'a [Generation]) -> std::io::Result<Option<&'a Generation>> {
+    let own = store.metadata()?;
+    // A link is told without reading.
+    let linked = |g: &&Generation| g.path.symlink_metadata().is_ok_and(|m| files::same_file(&own, &m));
+    if let Some(generation) = all.iter().find(linked) {
+        return Ok(Some(generation));
     }
-    // Where hard links are refused a generation is a copy.
-    let source = Source::open(store)?;
-    for g in all.iter().filter(|g| g.path.metadata().is_ok_and(|m| m.len() == own.len())) {
-        if source.bytes()?[..] == Source::open(&g.path)?.bytes()?[..] {
-            return Ok(Some(g.number));
+    for generation in all {
+        if is_second_name(store, &generation.path)? {
+            return Ok(Some(generation));
         }
     }
     Ok(None)
-}
-
-fn same_file(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// `NAME.old-N`.
-pub(super) fn old_name(store: &Path, number: u64) -> PathBuf {
-    with_suffix(store, &format!(".old-{number}"))
 }

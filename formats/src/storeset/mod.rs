@@ -11,16 +11,16 @@
 
 mod attributes;
 mod commit;
+mod files;
 mod generations;
 mod lock;
 mod record;
 #[cfg(test)]
 mod tests;
 
-pub use attributes::mode_of;
-pub use commit::{Commit, Committed, commit};
+pub use commit::{Commit, Committed, commit, not_put_back};
 pub use generations::{Generation, generations, prune, rollback};
-pub use lock::Lock;
+pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::Record;
 
 use crate::error::{Error, Kind, Result};
@@ -30,10 +30,10 @@ use std::path::{Path, PathBuf};
 /// The steps of a commit, for failure tests and progress. Reported before each is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Owner, mode and extended attributes of the current store are given to the staged file.
+    Attributes,
     /// `fsync` of a staged file.
     Sync,
-    /// Owner and extended attributes of the current store are given to the staged file.
-    Attributes,
     /// Check that the current store is still the one that was read.
     Check,
     /// The current store gets its second name `NAME.old-N`.
@@ -47,22 +47,61 @@ pub enum Step {
 impl Step {
     /// Every step, in order.
     pub const ALL: [Step; 6] =
-        [Step::Sync, Step::Attributes, Step::Check, Step::Save, Step::Rename, Step::SyncFolder];
+        [Step::Attributes, Step::Sync, Step::Check, Step::Save, Step::Rename, Step::SyncFolder];
 }
 
-/// The final path behind symbolic links, so that a rename replaces the file and not the link. The file
-/// need not exist.
+/// The final path behind symbolic links, so that a rename replaces the file and not the link, with a name of
+/// its own as its last part. The file need not exist.
+///
+/// `Kind::Read` where it is neither a file nor a folder, or can't be either.
 pub fn resolve(store: &Path) -> Result<PathBuf> {
+    let no = |what: &'static str| Error::new(Kind::Read, what).in_file(store);
+    if store.as_os_str().as_encoded_bytes().ends_with(b"/") && !store.is_dir() {
+        return Err(no("ends like a folder's name, and is none"));
+    }
     let mut path = store.to_owned();
     // As many links as Linux itself follows.
     for _ in 0..40 {
+        path = match path.file_name() {
+            // A slash at the end would follow the link, and the names beside it would be names inside it.
+            Some(name) => path.with_file_name(name),
+            None => path.canonicalize().map_err(|_| no("names no file"))?,
+        };
         match std::fs::read_link(&path) {
             Ok(target) => path = folder(&path).join(target),
             // No link, or nothing there.
-            Err(_) => return Ok(path),
+            Err(_) => {
+                let kind = files::look(&path)?.map(|m| m.file_type());
+                return match kind {
+                    Some(k) if !k.is_file() && !k.is_dir() => Err(no("is not a file")),
+                    _ if path.file_name().is_none() => Err(no("names no file")),
+                    _ => Ok(path),
+                };
+            }
         }
     }
-    Err(Error::new(Kind::Read, "too many symbolic links").in_file(store))
+    Err(no("too many symbolic links"))
+}
+
+/// Whether there is something at `path`. Not being told is an error, not "no".
+pub fn is_there(path: &Path) -> Result<bool> {
+    Ok(files::look(path)?.is_some())
+}
+
+/// That what is at `path`, if anything, is a file that a rename can replace.
+pub fn replaceable(path: &Path) -> Result<()> {
+    match files::look(path)? {
+        Some(meta) if !meta.is_file() => Err(Error::new(Kind::Read, "is a folder").in_file(path)),
+        _ => Ok(()),
+    }
+}
+
+/// What the names of temporary files of `store` begin with: `.NAME.`.
+pub(crate) fn temp_prefix(store: &Path) -> std::ffi::OsString {
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(store.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
 }
 
 /// The folder that a file is in.

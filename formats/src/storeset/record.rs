@@ -2,7 +2,7 @@
 //!
 //! Advice only. A missing, old or foreign record costs one full comparison, never a wrong store.
 
-use super::{failed, folder, with_suffix};
+use super::{failed, folder, temp_prefix, with_suffix};
 use crate::error::Result;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -57,12 +57,11 @@ impl Record {
         let write = || -> std::io::Result<()> {
             let mut text = serde_json::to_vec_pretty(self)?;
             text.push(b'\n');
-            let mut prefix = std::ffi::OsString::from(".");
-            prefix.push(store.file_name().unwrap_or_default());
-            prefix.push(".");
             // Created 0600. Not synced: it is advice, and what a power cut leaves of it is ignored.
-            let mut temp =
-                tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(folder(store))?;
+            let mut temp = tempfile::Builder::new()
+                .prefix(&temp_prefix(store))
+                .suffix(".tmp")
+                .tempfile_in(folder(store))?;
             temp.write_all(&text)?;
             temp.persist(&path)?;
             Ok(())

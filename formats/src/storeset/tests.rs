@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 fn staged(store: &Path, text: &[u8]) -> Staging {
-    let mut staging = Staging::beside(store, mode_of(store).expect("mode"));
+    let mut staging = Staging::beside(store);
     staging.file().and_then(|mut f| f.put(text)).expect("staged");
     staging
 }
@@ -17,7 +17,10 @@ fn identity(store: &Path) -> Option<Identity> {
 }
 
 fn put(store: &Path, text: &[u8]) -> Result<Committed> {
-    commit(staged(store, text), &Commit { store, expected: identity(store), on_step: &|_| Ok(()) })
+    commit(
+        staged(store, text),
+        &Commit { store, expected: identity(store), content: None, on_step: &|_| Ok(()) },
+    )
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -65,7 +68,7 @@ fn every_failing_step_leaves_the_store_as_it_was() {
             };
             let outcome = commit(
                 staged(&store, b"two"),
-                &Commit { store: &store, expected: identity(&store), on_step: &stop },
+                &Commit { store: &store, expected: identity(&store), content: None, on_step: &stop },
             );
             let skipped = !existing && matches!(step, Step::Attributes | Step::Save);
             assert_eq!(reached.get(), !skipped, "{step:?}");
@@ -86,8 +89,11 @@ fn a_store_that_changed_is_not_replaced() {
     fs::write(&store, b"one").expect("write");
     let expected = identity(&store);
     fs::write(&store, b"another").expect("write");
-    let e = commit(staged(&store, b"two"), &Commit { store: &store, expected, on_step: &|_| Ok(()) })
-        .expect_err("changed");
+    let e = commit(
+        staged(&store, b"two"),
+        &Commit { store: &store, expected, content: None, on_step: &|_| Ok(()) },
+    )
+    .expect_err("changed");
     assert_eq!(e.kind(), Kind::Busy);
     // One that appeared where there was none: found by the check, or by the rename if it came later.
     let fresh = dir.path().join("b.jks");
@@ -99,8 +105,11 @@ fn a_store_that_changed_is_not_replaced() {
             }
             Ok(())
         };
-        let e = commit(staged(&fresh, b"two"), &Commit { store: &fresh, expected: None, on_step: &appear })
-            .expect_err("appeared");
+        let e = commit(
+            staged(&fresh, b"two"),
+            &Commit { store: &fresh, expected: None, content: None, on_step: &appear },
+        )
+        .expect_err("appeared");
         assert_eq!(e.kind(), Kind::Busy);
         assert_eq!(fs::read(&fresh).expect("read"), b"theirs");
     }

@@ -1,0 +1,185 @@
+//! What the file system is asked for, and what to do where it can't.
+
+use super::{attributes, folder, temp_prefix};
+use crate::error::{Error, Kind, Result};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use tempfile::TempPath;
+use zeroize::Zeroizing;
+
+/// How much is copied or compared at a time.
+const PIECE: usize = 64 * 1024;
+
+/// What has this name, a link itself included. Not being told is not "nothing".
+pub(super) fn look(path: &Path) -> Result<Option<Metadata>> {
+    match path.symlink_metadata() {
+        Ok(meta) => Ok(Some(meta)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => {
+            let what = format!("can't be looked at: {}", crate::place::reason(&e));
+            Err(Error::io(Kind::Read, what, e).in_file(path))
+        }
+    }
+}
+
+/// Gives `from` a second name, which must be free: a hard link, or a whole copy where the file system (or
+/// its policy on others' files) refuses links. `opened` is `from`, where it is open already: closing another
+/// descriptor of it would drop the lock that is held on it.
+pub(super) fn second_name(from: &Path, opened: Option<&File>, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        Err(e) if no_links(&e) => {}
+        other => return other,
+    }
+    let copy = match opened {
+        Some(file) => copied(file, from)?,
+        None => copied(&File::open(from)?, from)?,
+    };
+    move_to_free(copy, to)
+}
+
+/// EACCES: so do some network file systems say that they have no links.
+fn no_links(e: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(e),
+        Some(
+            Errno::PERM
+                | Errno::ACCESS
+                | Errno::NOTSUP
+                | Errno::NOSYS
+                | Errno::INVAL
+                | Errno::MLINK
+                | Errno::XDEV
+        )
+    )
+}
+
+/// A synced temporary copy beside `near`, with all that tells the file from others: owner, mode, attributes,
+/// and the time of its last change.
+fn copied(source: &File, near: &Path) -> io::Result<TempPath> {
+    let temp =
+        tempfile::Builder::new().prefix(&temp_prefix(near)).suffix(".tmp").tempfile_in(folder(near))?;
+    let mut piece = Zeroizing::new(vec![0; PIECE]);
+    let mut at = 0;
+    loop {
+        let n = source.read_at(&mut piece, at)?;
+        let Some(read) = piece.get(..n).filter(|r| !r.is_empty()) else { break };
+        temp.as_file().write_all_at(read, at)?;
+        at += n as u64;
+    }
+    attributes::copy(source, temp.as_file()).map_err(io::Error::other)?;
+    temp.as_file().set_modified(source.metadata()?.modified()?)?;
+    temp.as_file().sync_all()?;
+    Ok(temp.into_temp_path())
+}
+
+/// Puts `from` in the place of `to` by one rename. `from` stays.
+pub(super) fn put_in_place(from: &Path, to: &Path) -> io::Result<()> {
+    // A rename of two names of one file does nothing, and would leave the temporary one.
+    if let (Ok(a), Ok(b)) = (from.symlink_metadata(), to.symlink_metadata())
+        && same_file(&a, &b)
+    {
+        return Ok(());
+    }
+    let linked = tempfile::Builder::new()
+        .prefix(&temp_prefix(to))
+        .suffix(".tmp")
+        .make_in(folder(to), |path| std::fs::hard_link(from, path));
+    let temp = match linked {
+        Err(e) if no_links(&e) => copied(&File::open(from)?, to)?,
+        linked => linked?.into_temp_path(),
+    };
+    replace(temp, to)
+}
+
+/// The rename over what is there.
+pub(super) fn replace(temp: TempPath, place: &Path) -> io::Result<()> {
+    std::fs::rename(&temp, place)?;
+    gone(temp);
+    Ok(())
+}
+
+/// The rename to a name that nothing has: `ErrorKind::AlreadyExists` where something has it.
+pub(super) fn move_to_free(temp: TempPath, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, &*temp, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        // Not every file system knows the flag. A link says as well when the name is taken.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match std::fs::hard_link(&temp, to) {
+            // One of the two names goes with `temp`.
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(e),
+            Err(_) if to.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) => {
+                std::fs::rename(&temp, to)?;
+            }
+            Err(e) => return Err(e),
+        },
+        Err(e) => return Err(e.into()),
+    }
+    gone(temp);
+    Ok(())
+}
+
+/// The name is another now; nothing is left for its drop to remove.
+fn gone(temp: TempPath) {
+    let _ = temp.keep();
+}
+
+pub(super) fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether `path` is this file, or the copy of it that [`second_name`] makes where there are no links.
+/// Equal bytes alone don't make it one: a store may come to be once more what it was two updates ago.
+pub(super) fn is_second_name(file: &File, path: &Path) -> io::Result<bool> {
+    let (own, other) = (file.metadata()?, path.symlink_metadata()?);
+    if same_file(&own, &other) {
+        return Ok(true);
+    }
+    let time = |m: &Metadata| (m.mtime(), m.mtime_nsec());
+    if own.len() != other.len() || time(&own) != time(&other) {
+        return Ok(false);
+    }
+    same_bytes(file, &File::open(path)?)
+}
+
+fn same_bytes(a: &File, b: &File) -> io::Result<bool> {
+    let (mut x, mut y) = (Zeroizing::new(vec![0; PIECE]), Zeroizing::new(vec![0; PIECE]));
+    let mut at = 0;
+    loop {
+        let n = a.read_at(&mut x, at)?;
+        match y.get_mut(..n) {
+            Some([]) | None => return Ok(true),
+            Some(room) => match b.read_exact_at(room, at) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                Err(e) => return Err(e),
+            },
+        }
+        if x.get(..n) != y.get(..n) {
+            return Ok(false);
+        }
+        at += n as u64;
+    }
+}
+
+/// Whether the file still holds `bytes` and nothing else.
+pub(super) fn holds(file: &File, bytes: &[u8]) -> io::Result<bool> {
+    if file.metadata()?.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut piece = Zeroizing::new(vec![0; PIECE.min(bytes.len())]);
+    let mut at = 0;
+    for expected in bytes.chunks(PIECE) {
+        let Some(room) = piece.get_mut(..expected.len()) else { return Ok(false) };
+        match file.read_exact_at(room, at) {
+            Ok(()) if room == expected => at += expected.len() as u64,
+            Ok(()) => return Ok(false),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,583 @@
+#!/usr/bin/env python3
+"""Kills the program at, and fails, every system call by which it changes a store, and looks at what is left.
+
+    scripts/faults.py target/debug/keyferry testdata [SCENARIO...]
+
+Each scenario is one command on stores of known bytes (`--reproducible` makes the new ones known too). A
+traced run finds the calls; then the command runs once for every call and every fault, each time in a fresh
+folder, under `strace --inject`. Whatever happened:
+
+- every store is, byte for byte, the old one or the new one; every old generation is a whole store;
+- status 0 means that all stores are new; any other, that all are as they were, and nothing else is in the folder;
+- the message names the store, and nothing panics;
+- the same command without a fault then ends well, with the new stores and without temporary files.
+
+The bytes that stand for "old" and "new" were listed and their keys opened by the program itself. Further: readers
+during a hundred swaps by two writers at once, and, where a mount namespace can be had, full disks, read-only
+disks and stores that are mount points. Prints one line with counts; ends with 1 on a violation, or when strace
+can't inject. Needs strace and Python's standard library.
+"""
+import concurrent.futures
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+PASSWORD = 'changeit'
+WORKERS = 2
+# Calls that change what is on the disk or who may.
+CHANGES = set('''write pwrite64 writev fchmod chmod fchmodat fchown fchownat chown fsetxattr setxattr fremovexattr
+    link linkat rename renameat renameat2 unlink unlinkat fsync fdatasync ftruncate copy_file_range sendfile mkdir
+    mkdirat symlinkat flock'''.split())
+# Calls that only look; failing them must not mislead the program.
+LOOKS = set('read pread64 statx newfstatat fstat getdents64 readlink readlinkat'.split())
+MIXED = {'openat', 'fcntl'}
+# What a file system says when it is full, broken, read-only, or forbids.
+ERRORS = {
+    'rename': 'ENOSPC EIO EROFS EACCES EBUSY', 'link': 'ENOSPC EIO EROFS EACCES EPERM EMLINK', 'open': 'ENOSPC EIO EROFS EACCES',
+    'unlink': 'EIO EROFS EACCES', 'flock': 'EIO ENOLCK', 'fcntl': 'EIO ENOLCK', 'fchown': 'EIO EPERM EROFS',
+    'fsync': 'EIO ENOSPC EDQUOT', 'fsetxattr': 'ENOSPC EIO EPERM', 'write': 'ENOSPC EIO EDQUOT',
+}
+
+
+@dataclasses.dataclass
+class Scenario:
+    """One command, and what it works on."""
+    name: str
+    command: list
+    stores: list
+    prepare: list = dataclasses.field(default_factory=list)
+    # Faults that every run has, such as a file system without hard links.
+    always: tuple = ()
+    # What heals; the command itself where nothing is said.
+    rerun: list = None
+    # A command by which the new stores come about where `command` takes them back.
+    forward: list = None
+    # Old generations may go one by one.
+    shrinks: bool = False
+    # Calls that only look are failed too.
+    looks: bool = False
+    # Owner of the stores, where only root can keep it.
+    owner: int = None
+
+
+@dataclasses.dataclass
+class Fault:
+    call: str
+    number: int
+    what: str
+    line: str
+    looks: bool = False
+    lasting: bool = False
+
+    def option(self):
+        return f'inject={self.call}:{self.what}:when={self.number}' + ('+' if self.lasting else '')
+
+
+class World:
+    """The program, its inputs, and what went wrong."""
+
+    def __init__(self, program, testdata):
+        self.program = str(Path(program).resolve())
+        self.testdata = Path(testdata).resolve()
+        self.top = Path(tempfile.mkdtemp(prefix='keyferry-faults-'))
+        self.violations = []
+        self.counts = {}
+        self.listed = {}
+        self.lock = threading.Lock()
+        java = self.testdata / 'java'
+        inputs = self.top / 'in'
+        inputs.mkdir()
+        self.key = java / 'jks-basic.jks'
+        self.whole = java / 'jks-truststore.jks'
+        self.part = inputs / 'part.jks'
+        self.must(['convert', self.whole, self.part, '--label', 'root-ca', '--label', 'same-2'], inputs)
+
+    def environment(self):
+        return {'PATH': os.environ.get('PATH', ''), 'KEYFERRY_PASSWORD': PASSWORD, 'SOURCE_DATE_EPOCH': '1767323045'}
+
+    def run(self, args, folder, strace=()):
+        return subprocess.run(
+            [*strace, self.program, '--reproducible', *map(str, args)], cwd=folder, env=self.environment(),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+
+    def must(self, args, folder, status=0):
+        ran = self.run(args, folder)
+        if ran.returncode != status:
+            raise SystemExit(f'{args}: status {ran.returncode}\n{text(ran.stderr)}')
+        return ran
+
+    def violation(self, message):
+        with self.lock:
+            self.violations.append(message)
+            print(f'violation: {message}', file=sys.stderr, flush=True)
+
+    def count(self, what, by=1):
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + by
+
+    def same(self, store, a, b):
+        """Whether both list the same, keys opened."""
+        return self.seen(store, a) == self.seen(store, b)
+
+    def seen(self, store, content):
+        known = (store, hashlib.sha256(content).digest())
+        if known not in self.listed:
+            folder = Path(tempfile.mkdtemp(dir=self.top))
+            (folder / store).write_bytes(content)
+            ran = self.run(['list', '--json', store], folder)
+            opened = self.run(['convert', store, 'jceks:-'], folder)
+            self.listed[known] = (ran.returncode, fingerprints(ran.stdout), opened.returncode, len(opened.stdout))
+        return self.listed[known]
+
+    def rebuild(self, stores, bundle, *more):
+        return ['rebuild', *stores, '--bundle', bundle, *more]
+
+
+def scenarios(world):
+    """Every command that changes a store."""
+    def fresh(*stores):
+        return [world.rebuild(stores, world.whole, '--key', world.key)]
+
+    def old(store):
+        return [*fresh(store), world.rebuild([store], world.part), world.rebuild([store], world.whole)]
+
+    for store in ('a.jks', 'a.p12'):
+        yield Scenario(f'rebuild-{store[2:]}', world.rebuild([store], world.part), [store], fresh(store),
+                       looks=store == 'a.jks')
+    yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)
+    two = ['a.jks', 'b.p12']
+    yield Scenario('two', world.rebuild(two, world.part), two, fresh(*two), looks=True)
+    yield Scenario('taken-back', world.rebuild(two, world.part, '--exec', 'exit 3'), two, fresh(*two),
+                   rerun=world.rebuild(two, world.part), forward=world.rebuild(two, world.part))
+    yield Scenario('no-links', world.rebuild(['a.jks'], world.part), ['a.jks'], fresh('a.jks'),
+                   always=('linkat:error=EPERM',))
+    yield Scenario('no-noreplace', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'],
+                   always=('renameat2:error=EINVAL',))
+    convert = ['convert', '--force', world.key, 'a.p12']
+    yield Scenario('convert-force', convert, ['a.p12'], fresh('a.p12'), looks=True)
+    yield Scenario('convert-new', convert[:1] + convert[2:], ['a.p12'])
+    yield Scenario('rollback', ['rollback', 'a.jks'], ['a.jks'], old('a.jks'), looks=True)
+    yield Scenario('rollback-no-links', ['rollback', 'a.jks'], ['a.jks'], old('a.jks'),
+                   always=('linkat:error=EPERM',))
+    yield Scenario('prune', ['prune', 'a.jks', '--keep', '0', '--older-than', '0s'], ['a.jks'], old('a.jks'),
+                   shrinks=True)
+    if os.geteuid() == 0:
+        yield Scenario('other-owner', world.rebuild(['a.jks'], world.part), ['a.jks'], fresh('a.jks'), owner=65534)
+
+
+class Stage:
+    """A scenario made ready: what was before, what is after, where faults can be."""
+
+    def __init__(self, world, scenario):
+        self.world, self.scenario = world, scenario
+        self.home = world.top / scenario.name
+        self.template = self.home / 'template'
+        self.template.mkdir(parents=True)
+        for command in scenario.prepare:
+            world.must(command, self.template)
+        for store in scenario.stores:
+            path = self.template / store
+            if path.exists():
+                if scenario.owner is not None:
+                    os.chown(path, scenario.owner, scenario.owner)
+                os.setxattr(path, 'user.note', b'mine')
+                path.chmod(0o640)
+        self.before = look(self.template)
+        self.expected = 7 if scenario.forward else 0
+        self.faults, self.after = self.trace(scenario.command, self.expected)
+        new = look_after(world, self, scenario.forward) if scenario.forward else self.after
+        self.new = new
+        self.good = {s: {self.before.get(s), new.get(s)} for s in scenario.stores}
+        self.whole = set().union(*self.good.values())
+        self.whole |= {v for n, v in (self.before | new | self.after).items() if '.old-' in n}
+        self.whole.discard(None)
+        for store in scenario.stores:
+            for content in {self.before.get(store), new.get(store)} - {None}:
+                prove(world, store, content)
+
+    def trace(self, command, expected):
+        work = self.fresh('traced')
+        log = self.home / 'trace'
+        ran = self.world.run(command, work, strace(log, [f'inject={i}' for i in self.scenario.always]))
+        if ran.returncode != expected:
+            raise SystemExit(f'{self.scenario.name}: status {ran.returncode}\n{text(ran.stderr)}')
+        after = look(work)
+        return list(find_faults(log.read_text(errors='replace'), str(work), self.scenario)), after
+
+    def fresh(self, name):
+        work = self.home / name
+        if work.exists():
+            shutil.rmtree(work)
+        # With hard links, times, owners and attributes.
+        subprocess.run(['cp', '-a', self.template, work], check=True)
+        return work
+
+    def check(self, fault, worker):
+        """One run with one fault, and one without."""
+        work = self.fresh(f'work-{worker}')
+        log = self.home / f'log-{worker}'
+        options = [f'inject={i}' for i in self.scenario.always] + [fault.option()]
+        ran = self.world.run(self.scenario.command, work, strace(log, options, self.calls(fault)))
+        killed = 'KILL' in fault.what
+        injected = re.search(rf'{fault.call}\(.*\(INJECTED\)', log.read_text(errors='replace'))
+        if not (ran.returncode == -9 if killed else injected):
+            self.bad(fault, ran, f'nothing was injected (status {ran.returncode})')
+            return
+        self.world.count('kills' if killed else 'errors')
+        self.inspect(fault, ran, work, killed)
+        self.heal(fault, ran, work)
+
+    def calls(self, fault):
+        """Only what is traced is injected into."""
+        return {fault.call, *(i.split(':')[0] for i in self.scenario.always)}
+
+    def is_new(self, store, content):
+        """The new store, or one of the same contents: salts differ after some interruptions."""
+        new = self.new.get(store)
+        return content == new or None not in (content, new) and self.world.same(store, content, new)
+
+    def inspect(self, fault, ran, work, killed):
+        message = text(ran.stderr)
+        now = look(work)
+        scenario = self.scenario
+        for store in scenario.stores:
+            if now.get(store) not in self.good[store]:
+                self.bad(fault, ran, f'{store} is neither the old nor the new store')
+        torn = [n for n, v in now.items() if '.old-' in n and not n.startswith('.') and v not in self.whole]
+        if torn:
+            self.bad(fault, ran, f'torn old generations: {torn}')
+        if 'panicked' in message or ran.returncode == 101:
+            self.bad(fault, ran, 'panic')
+        if killed:
+            return
+        kept = {n: v for n, v in now.items() if keeps(n)}
+        before = {n: v for n, v in self.before.items() if keeps(n)}
+        # Where the way back fails too, the program must say so and where the old store is.
+        stuck = 'put back' in message and (fault.lasting or self.scenario.forward)
+        if ran.returncode == 0 and self.expected == 0:
+            if any(now.get(s) != self.new.get(s) for s in scenario.stores):
+                self.bad(fault, ran, 'status 0, and a store is not the new one')
+        elif ran.returncode == 7 or fault.looks and ran.returncode in (3, 6) or 'EPERM' in fault.what and ran.returncode == 5:
+            intact = kept == before or scenario.shrinks and kept.items() <= before.items()
+            if not intact and not stuck:
+                self.bad(fault, ran, f'status {ran.returncode}, and the folder is not as it was: {differences(before, kept)}')
+        else:
+            self.bad(fault, ran, f'status {ran.returncode}')
+        litter = [n for n in now if n.endswith('.tmp')]
+        if litter and 'unlink' not in fault.call:
+            self.bad(fault, ran, f'left behind: {litter}')
+        # A fault that mattered, or left less than a faultless run does, has a message with the name in it.
+        silent = not any(s in message for s in scenario.stores)
+        if silent and (ran.returncode != self.expected or
+                       not fault.looks and set(kept) != {n for n in self.after if keeps(n)}):
+            self.bad(fault, ran, 'the message names no store')
+
+    def heal(self, fault, ran, work):
+        scenario = self.scenario
+        now = look(work)
+        new = all(now.get(s) == self.new.get(s) for s in scenario.stores)
+        once = scenario.name.startswith('rollback') or scenario.name == 'convert-new'
+        if not (new and once):
+            again = self.world.run(scenario.rerun or scenario.command, work)
+            if again.returncode != 0:
+                self.bad(fault, again, f'the next run ends with {again.returncode}')
+                return
+        now = look(work)
+        if not all(self.is_new(s, now.get(s)) for s in scenario.stores):
+            self.bad(fault, ran, 'after the next run a store is not the new one')
+        litter = [n for n in now if n.endswith('.tmp')]
+        if litter and not (new and once):
+            self.bad(fault, ran, f'after the next run there is still {litter}')
+        for store in scenario.stores:
+            old = self.before.get(store)
+            if old is not None and not scenario.shrinks and old not in [v for n, v in now.items() if n.startswith(store + '.old-')]:
+                self.bad(fault, ran, f'{store} has no old generation with what it was')
+        if scenario.shrinks and {n for n in now if '.old-' in n} != {n for n in self.after if '.old-' in n}:
+            self.bad(fault, ran, 'after the next run other generations are there')
+        torn = [n for n, v in now.items() if '.old-' in n and v not in self.whole]
+        if torn:
+            self.bad(fault, ran, f'torn old generations after the next run: {torn}')
+
+    def bad(self, fault, ran, what):
+        message = ' / '.join(text(ran.stderr).split('\n'))
+        self.world.violation(f'{self.scenario.name}: {fault.option()} [{fault.line}]: {what}; said: {message}')
+
+
+def strace(log, options, only=None):
+    """With `only`, nothing else is written down."""
+    calls = ','.join(f'?{c}' for c in sorted(only or CHANGES | LOOKS | MIXED))
+    return ['strace', '-f', '-y', '-qq', '-s', '300', '-o', str(log), '-e', f'trace={calls}',
+            *[part for o in options for part in ('-e', o)]]
+
+
+def find_faults(log, folder, scenario):
+    """Every fault for every call that touches `folder`. strace counts calls by name and thread."""
+    seen = {}
+    main = None
+    for line in log.splitlines():
+        found = re.match(r'(\d+) +(\w+)\((.*)', line)
+        if not found:
+            continue
+        pid, call, args = found.groups()
+        main = main or pid
+        if pid != main:
+            continue
+        seen[call] = number = seen.get(call, 0) + 1
+        if any(i.startswith(call + ':') for i in scenario.always):
+            continue
+        changes = call in CHANGES or call == 'openat' and 'O_CREAT' in args or call == 'fcntl' and 'F_SETLK' in args
+        if call == 'fcntl' and not changes or not touches(args, folder):
+            continue
+        line = f'{call}({args}'.replace(folder, '')[:100]
+        if not changes:
+            if scenario.looks:
+                yield Fault(call, number, 'error=EIO', line, looks=True)
+            continue
+        yield Fault(call, number, 'signal=KILL', line)
+        # Errors of a look at things have statuses of their own.
+        looks = call in ('flock', 'fcntl')
+        for error in errors_of(call):
+            yield Fault(call, number, f'error={error}', line, looks)
+        if 'write' not in call:
+            # Messages are written too.
+            yield Fault(call, number, 'error=EIO', line, looks, lasting=True)
+
+
+def touches(args, folder):
+    path = re.search(r'"((?:[^"\\]|\\.)*)"', args)
+    if path and not re.match(r'\d+<', args):
+        name = path.group(1)
+        return name.startswith(folder) or not name.startswith('/') and name != ''
+    return folder in args.split(',')[0]
+
+
+def errors_of(call):
+    for stem, errors in ERRORS.items():
+        if call.startswith(stem) or stem == 'write' and 'write' in call:
+            return errors.split()
+    return ['ENOSPC', 'EIO']
+
+
+def look(folder):
+    return {p.name: p.read_bytes() for p in sorted(Path(folder).iterdir()) if p.is_file()}
+
+
+def look_after(world, stage, command):
+    work = stage.fresh('forward')
+    world.must(command, work)
+    return look(work)
+
+
+def keeps(name):
+    """Lock files stay by design, temporary ones are looked at apart; the record is advice."""
+    return not name.endswith(('.lock', '.tmp'))
+
+
+def differences(a, b):
+    return sorted(set(a) ^ set(b)) or sorted(n for n in a if a[n] != b[n])
+
+
+def prove(world, store, content):
+    """These bytes are a whole store: listed with a key and certificates, and the key opens."""
+    listed, entries, opened, size = world.seen(store, content)
+    kinds = [kind for kind, _ in entries or []]
+    if (listed, opened) != (0, 0) or kinds.count('key') != 1 or 'cert' not in kinds or size < 1000:
+        raise SystemExit(f'{store}: not what was prepared: {entries}')
+    world.count('proved')
+
+
+def text(raw):
+    return raw.decode(errors='replace').strip()
+
+
+def readers_and_writers(world, swaps=100):
+    """Two writers at once, and readers that never see anything but a whole store."""
+    folder = Path(tempfile.mkdtemp(dir=world.top))
+    stores = ['a.jks', 'a.p12']
+    world.must(world.rebuild(stores, world.whole, '--key', world.key), folder)
+    whole = listing(world, folder, stores)
+    world.must(world.rebuild(stores, world.part), folder)
+    good = [whole, listing(world, folder, stores)]
+    done = threading.Event()
+
+    def write(bundles):
+        for n in range(swaps // 2):
+            ran = world.run(world.rebuild(stores, bundles[n % 2]), folder)
+            if ran.returncode != 0:
+                world.violation(f'a writer beside another ended with {ran.returncode}: {text(ran.stderr)}')
+            world.count('swaps')
+
+    def read(store):
+        while not done.is_set():
+            ran = world.run(['list', '--json', store], folder)
+            if ran.returncode != 0 or fingerprints(ran.stdout) not in [g[store] for g in good]:
+                world.violation(f'a reader of {store} saw status {ran.returncode}: {text(ran.stderr)}')
+            world.count('reads')
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        readers = [pool.submit(read, s) for s in stores]
+        writers = [pool.submit(write, b) for b in ((world.part, world.whole), (world.whole, world.part))]
+        for writer in writers:
+            writer.result()
+        done.set()
+        for reader in readers:
+            reader.result()
+    litter = [n for n in look(folder) if n.endswith('.tmp')]
+    if litter:
+        world.violation(f'left behind by two writers: {litter}')
+
+
+def listing(world, folder, stores):
+    return {s: fingerprints(world.must(['list', '--json', s], folder).stdout) for s in stores}
+
+
+def fingerprints(out):
+    try:
+        return sorted((e['kind'], e['sha256']) for e in json.loads(out))
+    except ValueError:
+        return None
+
+
+def real_disks(program, testdata):
+    """Full, read-only and mounted places, in a mount namespace of their own. Run by `disks`."""
+    world = World(program, testdata)
+    disk = world.top / 'disk'
+    disk.mkdir()
+    options = 'size=128k,nr_inodes=64'
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'none', disk], capture_output=True).returncode != 0:
+        return 3
+    try:
+        for store in ('a.jks', 'a.p12'):
+            full_disk(world, disk, store)
+        mounted(world, disk)
+    finally:
+        subprocess.run(['umount', '-R', disk], capture_output=True)
+        shutil.rmtree(world.top, ignore_errors=True)
+    print(json.dumps(world.counts))
+    return 1 if world.violations else 0
+
+
+def full_disk(world, disk, store):
+    """With fewer and fewer blocks or inodes left."""
+    for inodes in (False, True):
+        ends = set()
+        for left in range(0, 14):
+            empty(disk)
+            world.must(world.rebuild([store], world.whole, '--key', world.key), disk)
+            before = look(disk)
+            fill(disk, left, inodes)
+            ran = world.run(world.rebuild([store], world.part), disk)
+            now = {n: v for n, v in look(disk).items() if not n.startswith('fill')}
+            ends.add(ran.returncode)
+            if ran.returncode == 0:
+                if now[store] == before[store]:
+                    world.violation(f'{store}: disk with {left} left: status 0 and the old store')
+            elif ran.returncode != 7 or now != before:
+                world.violation(f'{store}: disk with {left} left: status {ran.returncode}, '
+                                f'{differences(before, now)}; said: {text(ran.stderr)}')
+            world.count('disks')
+            for filler in disk.glob('fill*'):
+                filler.unlink()
+            world.must(world.rebuild([store], world.part), disk)
+            world.must(['list', '--json', store], disk)
+        if ends != {0, 7}:
+            world.violation(f'{store}: a disk that fills up was expected to fail and to suffice: {ends}')
+
+
+def fill(disk, left, inodes):
+    state = os.statvfs(disk)
+    if inodes:
+        for n in range(max(0, state.f_ffree - left)):
+            (disk / f'fill{n}').touch()
+    else:
+        blocks = max(0, state.f_bfree - left)
+        with open(disk / 'fill', 'wb') as filler:
+            filler.write(b'x' * blocks * state.f_frsize)
+
+
+def empty(disk):
+    for path in disk.iterdir():
+        path.unlink()
+
+
+def mounted(world, disk):
+    """A store that is a mount point of its own, and a read-only disk."""
+    empty(disk)
+    world.must(world.rebuild(['a.jks'], world.whole, '--key', world.key), disk)
+    before = look(disk)
+    store = disk / 'a.jks'
+    subprocess.run(['mount', '--bind', store, store], check=True)
+    ran = world.run(world.rebuild(['a.jks'], world.part), disk)
+    subprocess.run(['umount', store], check=True)
+    if ran.returncode != 7 or 'mounted' not in text(ran.stderr) or look(disk) != before:
+        world.violation(f'a store that is mounted: {ran.returncode}, {differences(before, look(disk))}: {text(ran.stderr)}')
+    subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
+    for command in (world.rebuild(['a.jks'], world.part), ['convert', '--force', world.key, 'a.jks'],
+                    ['convert', world.key, 'new.p12'], ['prune', 'a.jks']):
+        ran = world.run(command, disk)
+        if ran.returncode != 7 or 'read-only' not in text(ran.stderr) or look(disk) != before:
+            world.violation(f'{command[0]} on a read-only disk: {ran.returncode}: {text(ran.stderr)}')
+        world.count('disks')
+    subprocess.run(['mount', '-o', 'remount,rw', disk], check=True)
+
+
+def disks(world):
+    """Runs `real_disks` where mounting is allowed; returns whether it was."""
+    ran = subprocess.run(['unshare', '--mount', '--propagation', 'private', sys.executable, __file__, '--disks',
+                          world.program, str(world.testdata)], capture_output=True, timeout=100)
+    if ran.returncode not in (0, 1):
+        return False
+    sys.stderr.buffer.write(ran.stderr)
+    if ran.returncode:
+        world.violations.append('disks')
+    else:
+        for what, n in json.loads(ran.stdout).items():
+            world.count(what, n)
+    return True
+
+
+def main():
+    if sys.argv[1:2] == ['--disks']:
+        sys.exit(real_disks(*sys.argv[2:4]))
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    world = World(*sys.argv[1:3])
+    wanted = sys.argv[3:]
+    try:
+        can_inject(world)
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            stages = list(pool.map(lambda s: Stage(world, s),
+                                   [s for s in scenarios(world) if not wanted or s.name in wanted]))
+            jobs = [(stage, fault) for stage in stages for fault in stage.faults]
+            list(pool.map(lambda j: j[0].check(j[1], threading.get_ident()), jobs))
+        mounts = None
+        if not wanted:
+            readers_and_writers(world)
+            mounts = disks(world)
+    finally:
+        shutil.rmtree(world.top, ignore_errors=True)
+    counts = ', '.join(f'{n} {what}' for what, n in sorted(world.counts.items()))
+    print(f'faults: {len(stages)} scenarios, {counts}, mounts {"used" if mounts else "not to be had"}, '
+          f'{len(world.violations)} violations')
+    sys.exit(1 if world.violations else 0)
+
+
+def can_inject(world):
+    """A failing run says nothing when strace can't do its part."""
+    log = world.top / 'probe'
+    ran = world.run(['list', world.whole], world.top, strace(log, ['inject=openat:signal=KILL:when=1'], {'openat'}))
+    if ran.returncode != -9:
+        sys.exit(f'strace can\'t inject faults here: status {ran.returncode}\n{text(ran.stderr)}')
+
+
+if __name__ == '__main__':
+    main()
