@@ -166,6 +166,7 @@ fn row(format: &dyn Format) -> String {
         Labels::None => "–",
         Labels::Optional => "optional",
         Labels::Unique(_) => "unique",
+        Labels::BySubject => "one subject each",
     };
     let trust = match carries.trust {
         TrustRange::None => "–",

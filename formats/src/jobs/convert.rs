@@ -1,7 +1,7 @@
 //! One store into another format.
 
 use super::build::{Build, same_password};
-use super::prepare::{certificates_of, prepare, without_repeats};
+use super::prepare::{certificates_of, loss_of, prepare, without_repeats};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -64,15 +64,24 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
     let store = select(loaded.store, job)?;
     let same_password = || same_password(&job.from.ctx, &job.to_ctx);
     let from = job.from.source.path();
-    let (store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
+    let (mut store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
         .map_err(|e| e.in_format(loaded.format.name()).in_file(from))?;
     report.losses = losses;
+    if matches!(job.to, Output::Memory) {
+        without_companions(&mut store, job.to_format, &mut report.losses);
+    }
     report.counts = counts(&store);
     let build =
         Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
     match job.to {
+        Output::Memory if !job.to_format.folder_files().is_empty() => {
+            return Err(Error::refused(format!(
+                "a {} store is a folder, which can't go to standard output",
+                job.to_format.name()
+            )));
+        }
         Output::Memory => {
-            let mut staging = Staging::memory();
+            let mut staging = Staging::stream();
             report.written = build.stage(&mut staging, &mut report.losses)?;
             report.bytes = if report.written { staging.into_memory() } else { None };
         }
@@ -83,12 +92,19 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
 
 fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
     let target = storeset::resolve(path)?;
-    let exists = storeset::is_there(&target)?;
+    let folder = !job.to_format.folder_files().is_empty();
+    if folder && storeset::is_there(&target)? && !is_empty_folder(&target) {
+        return Err(Error::refused("exists already, and a folder is never exchanged")
+            .hint("name a new folder; keyferry rebuild changes an existing database where it is"));
+    }
+    let exists = !folder && storeset::is_there(&target)?;
     if exists && !job.force {
         return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
     }
     // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
-    storeset::replaceable(&target)?;
+    if !folder {
+        storeset::replaceable(&target)?;
+    }
     let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
     if !exists {
         storeset::clear_leftovers(&target);
@@ -105,6 +121,23 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
         }
     }
     Ok(())
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut items| items.next().is_none())
+}
+
+/// Standard output takes one file: what stands in another one beside the store is lost.
+fn without_companions(store: &mut Store, to: &dyn Format, losses: &mut Vec<Loss>) {
+    store.entries.retain(|entry| {
+        let kind = entry.item.kind();
+        let lost = to.beside().contains(&kind);
+        if lost {
+            let detail = format!("{} holds {}s in a file of their own beside it", to.name(), kind.name());
+            losses.push(Loss::new(loss_of(kind), entry.label_text(), detail));
+        }
+        !lost
+    });
 }
 
 /// The entries that were asked for.

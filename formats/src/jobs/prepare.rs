@@ -1,14 +1,14 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::labels;
+use super::{Set, labels};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
 /// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
@@ -35,7 +35,9 @@ pub(super) fn prepare(
             Err(e) => return Err(e.in_entry(entry.label_text())),
         }
     }
-    if !losses.is_empty() {
+    if to.flat() {
+        entries = super::flat::flatten(entries, to, &mut losses);
+    } else if !losses.is_empty() {
         without_repeats(&mut entries);
     }
     if !carries.many && entries.len() > 1 {
@@ -139,20 +141,34 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
-    if items.contains(&kind) {
-        entries.push(entry);
-        return;
-    }
-    let (loss, word) = match kind {
-        ItemKind::Key => (LossKind::Key, "private keys"),
-        ItemKind::Secret => (LossKind::Secret, "secret keys"),
-        ItemKind::Cert => (LossKind::Cert, "certificates"),
-        ItemKind::Request => (LossKind::Request, "requests"),
-        ItemKind::Crl => (LossKind::Crl, "revocation lists"),
-        ItemKind::Other => (LossKind::Other, "objects of this type"),
+    let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
+        (true, None) => return entries.push(entry),
+        (true, why) => why,
+        (false, _) => None,
     };
-    losses.push(Loss::new(loss, entry.label_text(), format!("{} holds no {word}", to.name())));
+    let word = match kind {
+        ItemKind::Key => "private keys",
+        ItemKind::Secret => "secret keys",
+        ItemKind::Cert => "certificates",
+        ItemKind::Request => "requests",
+        ItemKind::Crl => "revocation lists",
+        ItemKind::Other => "objects of this type",
+    };
+    let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
+    losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
     certificates_of(entry, entries, items);
+}
+
+/// The kind of loss when an entry of this kind can't be held.
+pub(super) fn loss_of(kind: ItemKind) -> LossKind {
+    match kind {
+        ItemKind::Key => LossKind::Key,
+        ItemKind::Secret => LossKind::Secret,
+        ItemKind::Cert => LossKind::Cert,
+        ItemKind::Request => LossKind::Request,
+        ItemKind::Crl => LossKind::Crl,
+        ItemKind::Other => LossKind::Other,
+    }
 }
 
 /// The certificates of a key entry as entries of their own: the key is lost, they need not be.
@@ -171,7 +187,7 @@ pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[I
 
 /// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
 pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
-    let mut seen = HashSet::with_capacity(entries.len());
+    let mut seen = Set::with_capacity_and_hasher(entries.len(), Default::default());
     entries.retain(|e| match &e.item {
         Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
         _ => true,

@@ -5,12 +5,13 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::place::Source;
+use crate::place::source::Companion;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io::{Seek, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes gathered before they go to the system in one call.
@@ -19,7 +20,11 @@ const GATHER: usize = 256 * 1024;
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
     target: Option<PathBuf>,
+    /// False: one file goes out and nothing beside it.
+    set: bool,
     files: Vec<Staged>,
+    /// The store, where it is a folder, and the lock by which others see that this run is alive.
+    folder: Option<(TempDir, File)>,
 }
 
 struct Staged {
@@ -34,14 +39,19 @@ enum Body {
 }
 
 impl Staging {
-    /// Into memory: for `-`, for dry runs, for tests.
+    /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, files: Vec::new() }
+        Staging { target: None, set: true, files: Vec::new(), folder: None }
+    }
+
+    /// Into memory for standard output: one file, without companions.
+    pub fn stream() -> Self {
+        Staging { set: false, ..Staging::memory() }
     }
 
     /// Into temporary files beside `target`, 0600 from the first byte.
     pub fn beside(target: &Path) -> Self {
-        Staging { target: Some(target.to_owned()), files: Vec::new() }
+        Staging { target: Some(target.to_owned()), set: true, files: Vec::new(), folder: None }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -49,22 +59,78 @@ impl Staging {
         self.open(None)
     }
 
+    /// Whether companions go where the store goes. Not to standard output.
+    pub fn takes_companions(&self) -> bool {
+        self.set
+    }
+
+    /// What stands beside the target now as `NAME.suffix`; nothing for memory.
+    pub fn current(&self, suffix: &str) -> Result<Option<Source>> {
+        let path = self.target.as_ref().map(|t| t.with_extension(suffix));
+        path.filter(|p| Some(p) != self.target.as_ref() && p.is_file()).map(|p| Source::open(&p)).transpose()
+    }
+
     /// A companion of the store, `NAME.suffix`.
     pub fn companion(&mut self, suffix: &str) -> Result<StagedFile<'_>> {
         self.open(Some(suffix))
     }
 
+    /// The store as a folder, its owner's alone, for the writer to fill: beside the target, or among the
+    /// system's temporary files where there is no target. Asking again gives the same folder.
+    pub fn folder(&mut self) -> Result<&Path> {
+        if self.folder.is_none() {
+            self.folder = Some(temporary_folder(self.target.as_deref())?);
+        }
+        let folder = self.folder.as_ref().map(|(folder, _)| folder.path());
+        folder.ok_or_else(|| Error::new(Kind::Write, "no temporary folder"))
+    }
+
+    /// Where the store will be; `None` where it is staged in memory.
+    pub fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
+    }
+
+    /// The staged folder, if the store is one: for `storeset`.
+    pub(crate) fn take_folder(&mut self) -> Option<(TempDir, File)> {
+        self.folder.take()
+    }
+
     /// What was staged as the store's own file, to be read back. Flushes what was gathered.
     pub fn source(&mut self) -> Result<Source> {
+        if let Some((folder, _)) = &self.folder {
+            return Source::open(folder.path());
+        }
         let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
-        match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
+        let companions = self.staged_companions().map_err(|e| e.in_file(&name))?;
+        let target = self.target.clone();
+        let source = match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
             None => Err(Error::new(Kind::Write, "nothing was written").in_file(&name)),
             Some(Body::Memory(bytes)) => Ok(Source::memory(name, bytes.to_vec())),
             Some(Body::File { temp, gathered }) => {
                 flush(temp, gathered).map_err(|e| e.in_file(&name))?;
                 Source::open(temp.path())
             }
+        };
+        source.map(|s| s.with_staged(companions, target))
+    }
+
+    /// Where the staged companions can be read. Flushes what was gathered.
+    fn staged_companions(&mut self) -> Result<Vec<(String, Companion)>> {
+        let mut out = Vec::new();
+        for staged in &mut self.files {
+            let Some(suffix) = &staged.suffix else { continue };
+            out.push((
+                suffix.clone(),
+                match &mut staged.body {
+                    Body::Memory(bytes) => Companion::Memory(bytes.to_vec()),
+                    Body::File { temp, gathered } => {
+                        flush(temp, gathered)?;
+                        Companion::File(temp.path().to_owned())
+                    }
+                },
+            ));
         }
+        Ok(out)
     }
 
     /// The bytes of the store's own file when staged in memory.
@@ -126,6 +192,24 @@ fn temp_beside(target: &Path) -> Result<NamedTempFile> {
     }
 }
 
+/// A new folder `.NAME.XXXXXX.new.tmp` beside the target, 0700, locked as files are.
+fn temporary_folder(target: Option<&Path>) -> Result<(TempDir, File)> {
+    let name = target.unwrap_or(Path::new("-"));
+    let failed = |e| write_error("can't create a temporary folder", e).in_file(name);
+    let mut builder = tempfile::Builder::new();
+    let prefix = crate::storeset::temp_prefix(name);
+    builder.prefix(&prefix).suffix(".new.tmp").permissions(Permissions::from_mode(0o700));
+    let made = match target.map(Path::parent) {
+        None => builder.tempdir(),
+        Some(Some(around)) if !around.as_os_str().is_empty() => builder.tempdir_in(around),
+        Some(_) => builder.tempdir_in("."),
+    };
+    let folder = made.map_err(failed)?;
+    let lock = File::open(folder.path()).map_err(failed)?;
+    let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    Ok((folder, lock))
+}
+
 fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {
     temp.as_file_mut().write_all(gathered).map_err(|e| write_error("can't be written", e))?;
     gathered.zeroize();
@@ -164,6 +248,35 @@ impl StagedFile<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl StagedFile<'_> {
+    /// Overwrites bytes that were put already: a header that is known last.
+    pub fn patch(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        let outside = || Error::new(Kind::Write, "what is to be changed was not written");
+        let fits =
+            |room: &mut [u8], at: usize| match room.get_mut(at..).and_then(|r| r.get_mut(..bytes.len())) {
+                Some(room) => {
+                    room.copy_from_slice(bytes);
+                    Ok(())
+                }
+                None => Err(outside()),
+            };
+        match self.body {
+            Body::Memory(out) => fits(out, at),
+            Body::File { temp, gathered } => {
+                let failed = |e| write_error("can't be written", e);
+                let flushed = temp.as_file_mut().stream_position().map_err(failed)? as usize;
+                match at.checked_sub(flushed) {
+                    Some(at) => fits(gathered, at),
+                    None if at + bytes.len() <= flushed => {
+                        temp.as_file().write_all_at(bytes, at as u64).map_err(failed)
+                    }
+                    None => Err(outside()),
+                }
+            }
+        }
     }
 }
 
