@@ -253,6 +253,8 @@ impl Staged {
 impl<'a> Located<'a> {
     fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
         let path = storeset::resolve(target.path)?;
+        // Before anything is put beside it: no format's store is a folder that is swapped.
+        storeset::replaceable(&path)?;
         // A dry run writes nothing, not even a lock file.
         let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
         let current = if storeset::is_there(&path)? { Some(read(&path)?) } else { None };
