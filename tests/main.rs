@@ -12,6 +12,7 @@ mod docs;
 mod faults;
 mod golden;
 mod hostile;
+mod nss;
 mod oracle;
 mod support;
 mod swap;

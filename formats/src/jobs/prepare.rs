@@ -1,14 +1,14 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::labels;
+use super::{Set, labels};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
 /// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
@@ -139,10 +139,11 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
-    if items.contains(&kind) {
-        entries.push(entry);
-        return;
-    }
+    let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
+        (true, None) => return entries.push(entry),
+        (true, why) => why,
+        (false, _) => None,
+    };
     let (loss, word) = match kind {
         ItemKind::Key => (LossKind::Key, "private keys"),
         ItemKind::Secret => (LossKind::Secret, "secret keys"),
@@ -151,7 +152,8 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         ItemKind::Crl => (LossKind::Crl, "revocation lists"),
         ItemKind::Other => (LossKind::Other, "objects of this type"),
     };
-    losses.push(Loss::new(loss, entry.label_text(), format!("{} holds no {word}", to.name())));
+    let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
+    losses.push(Loss::new(loss, entry.label_text(), why));
     certificates_of(entry, entries, items);
 }
 
@@ -171,7 +173,7 @@ pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[I
 
 /// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
 pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
-    let mut seen = HashSet::with_capacity(entries.len());
+    let mut seen = Set::with_capacity_and_hasher(entries.len(), Default::default());
     entries.retain(|e| match &e.item {
         Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
         _ => true,
