@@ -28,6 +28,17 @@ pub struct Target<'a> {
     pub ctx: Ctx<'a>,
 }
 
+impl Target<'_> {
+    /// Whether it is of a format whose stores are folders, changed where they are.
+    fn may_be_folder(&self, path: &Path) -> Result<bool> {
+        let format = match self.format {
+            Some(format) => format,
+            None => detect(&Source::open(path)?.probe()?).map_err(|e| e.in_file(path))?,
+        };
+        Ok(format.in_place().is_some())
+    }
+}
+
 /// Where the private keys come from, if not from the current store.
 pub struct KeySource<'a> {
     /// The store that holds them.
@@ -294,6 +305,10 @@ impl Staged {
 impl<'a> Located<'a> {
     fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
         let path = storeset::resolve(target.path)?;
+        // Before anything is put beside a folder that is no store of ours.
+        if path.is_dir() && !target.may_be_folder(&path)? {
+            storeset::replaceable(&path)?;
+        }
         // A dry run writes nothing, not even a lock file.
         let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
         let current = if storeset::is_there(&path)? { Some(read(&path)?) } else { None };
