@@ -1,14 +1,14 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::labels;
+use super::{Set, labels};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
 /// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
@@ -173,7 +173,7 @@ pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[I
 
 /// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
 pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
-    let mut seen = HashSet::with_capacity(entries.len());
+    let mut seen = Set::with_capacity_and_hasher(entries.len(), Default::default());
     entries.retain(|e| match &e.item {
         Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
         _ => true,

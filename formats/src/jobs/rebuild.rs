@@ -4,7 +4,7 @@ use super::build::Build;
 use super::list::{hex, sha256_hex};
 use super::prepare::prepare;
 use super::verify::Expected;
-use super::{AllowLoss, Input};
+use super::{AllowLoss, Input, Map, Set};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -15,7 +15,6 @@ use crate::query::dn;
 use crate::storeset::{self, Step};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// One store to rebuild.
@@ -61,10 +60,20 @@ pub struct Rebuild<'a> {
 pub struct Named {
     /// Its label in the store.
     pub label: String,
+    /// The certificate.
+    pub certificate: Der,
+}
+
+impl Named {
     /// Its subject, RFC 4514.
-    pub subject: String,
+    pub fn subject(&self) -> String {
+        cert_fields(&self.certificate).map(|f| dn::rfc4514(f.subject)).unwrap_or_default()
+    }
+
     /// SHA-256 of its DER, lower-case hex.
-    pub sha256: String,
+    pub fn sha256(&self) -> String {
+        sha256_hex(&self.certificate)
+    }
 }
 
 /// What became of one store.
@@ -143,7 +152,7 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
 
 /// A store that is named twice would wait for its own lock.
 fn no_repeats(targets: &[Target<'_>]) -> Result<()> {
-    let mut seen = HashSet::with_capacity(targets.len());
+    let mut seen = Set::default();
     for target in targets {
         let path = storeset::resolve(target.path)?;
         // Where its folder can't be found, that is said later.
@@ -454,7 +463,7 @@ struct Wanted {
 impl Wanted {
     fn load(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let mut public: Vec<Entry> = Vec::new();
-        let mut seen: HashSet<Der> = HashSet::new();
+        let mut seen: Set<Der> = Set::default();
         for bundle in &job.bundles {
             let path = bundle.source.path();
             let loaded = super::load(bundle)?;
@@ -498,7 +507,7 @@ impl Wanted {
     /// the bundles' certificates, those it has already as they stand in it.
     fn merge(&self, current: &Store, ctx: &Ctx<'_>, losses: &mut Vec<Loss>) -> Result<Store> {
         let mut entries = Vec::with_capacity(self.public.len() + 1);
-        let known: HashMap<&Der, &Entry> = current
+        let known: Map<&Der, &Entry> = current
             .entries
             .iter()
             .filter_map(|e| match &e.item {
@@ -542,7 +551,7 @@ impl Wanted {
             entries.push(key);
         }
         // A key's own certificate is there with the key; a second entry would only be another label for it.
-        let leaves: HashSet<Der> =
+        let leaves: Set<Der> =
             entries.iter().filter(|e| e.secret().is_some()).filter_map(|e| e.object().cloned()).collect();
         for new in &self.public {
             let Item::Cert(der) = &new.item else {
@@ -613,7 +622,7 @@ fn selects(label: &str, entry: &Entry) -> bool {
 
 /// What comes in, what goes, what stays.
 fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
-    let lone = |s: &Store| -> HashSet<Der> {
+    let lone = |s: &Store| -> Set<Der> {
         s.entries
             .iter()
             .filter(|e| matches!(e.item, Item::Cert(_)))
@@ -639,18 +648,14 @@ fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
 }
 
 fn named(entry: &Entry, certificate: &Der) -> Named {
-    Named {
-        label: entry.label_text().into_owned(),
-        subject: cert_fields(certificate).map(|f| dn::rfc4514(f.subject)).unwrap_or_default(),
-        sha256: sha256_hex(certificate),
-    }
+    Named { label: entry.label_text().into_owned(), certificate: certificate.clone() }
 }
 
 /// Whether the current store already is what was to be written: the same entries under the same labels,
 /// keys and chains included, in any order.
 fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<'_>) -> bool {
     let same_size = current.entries.len() == new.entries.len();
-    let trust = |s: &Store| -> HashMap<Der, Option<crate::model::Trust>> {
+    let trust = |s: &Store| -> Map<Der, Option<crate::model::Trust>> {
         s.entries
             .iter()
             .filter(|e| matches!(e.item, Item::Cert(_)))
