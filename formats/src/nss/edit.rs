@@ -56,6 +56,13 @@ pub fn apply(folder: &Path, store: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Resu
     Ok(plan.losses)
 }
 
+/// Puts back the state before a change that was interrupted. SQLite does that for whoever may write, and
+/// only then: reading can't.
+pub fn recover(folder: &Path) -> Result<()> {
+    let waits = |name: &str| folder.join(format!("{name}-journal")).symlink_metadata().is_ok();
+    if waits(CERT_DB) || waits(KEY_DB) { Live::open(folder).map(drop) } else { Ok(()) }
+}
+
 /// Both files in one connection that may write.
 struct Live {
     connection: Rc<Connection>,
@@ -81,6 +88,11 @@ impl Live {
             connection.busy_timeout(PATIENCE)?;
             connection.execute(&format!("ATTACH DATABASE ?1 AS {ATTACHED}"), [cert.to_string_lossy()])?;
             sql::distrust(&connection)?;
+            // Reads from both, so an interrupted change is taken back now.
+            for database in ["main", ATTACHED] {
+                let sql = format!("SELECT count(*) FROM {database}.sqlite_master");
+                connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+            }
             let version = version(&connection)?;
             Ok((Rc::new(connection), version))
         };
