@@ -8,7 +8,7 @@ use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::Ui;
 use formats::model::Password;
-use formats::{Error, Kind, PasswordUse, Secrets};
+use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -142,7 +142,9 @@ impl<'a> Passwords<'a> {
 
     /// The passwords of a store that is read.
     pub fn of(&self, store: &StoreArg) -> StorePasswords<'_> {
-        self.named(store.name(), &store.aliases(), Asking::Once)
+        let mut it = self.named(store.name(), &store.aliases(), Asking::Once);
+        it.beside = password_file(&store.path, store.format);
+        it
     }
 
     /// The passwords of a store that doesn't exist yet.
@@ -155,14 +157,16 @@ impl<'a> Passwords<'a> {
     /// The passwords of a store that was found in a folder: nobody wants to be asked for each.
     pub fn of_found(&self, path: &Path) -> StorePasswords<'_> {
         let name = path.to_string_lossy().into_owned();
-        self.named(name.clone(), &[name], Asking::OnceForAll)
+        let mut it = self.named(name.clone(), &[name], Asking::OnceForAll);
+        it.beside = password_file(path, None);
+        it
     }
 
     fn named(&self, name: String, aliases: &[String], asking: Asking) -> StorePasswords<'_> {
         let own = self.stores.iter().find(|(n, _)| n.as_ref().is_some_and(|n| aliases.contains(n)));
         let general = || self.stores.iter().find(|(n, _)| n.is_none());
         let slot = own.or_else(general).map(|(_, s)| *s);
-        StorePasswords { all: self, name, slot, asking, answer: Mutex::new(None) }
+        StorePasswords { all: self, name, slot, asking, beside: None, answer: Mutex::new(None) }
     }
 
     fn scoped(&mut self, option: &str, shape: &str, text: &str) -> Result<(Option<String>, usize)> {
@@ -189,7 +193,9 @@ impl<'a> Passwords<'a> {
                 "pass: shows the password to other users of this machine; env:, file: and prompt don't",
             );
         }
-        let (Spec::File(path), Some(Ok(meta))) = (spec, file.map(File::metadata)) else { return };
+        let (Spec::File(path) | Spec::Stash(path), Some(Ok(meta))) = (spec, file.map(File::metadata)) else {
+            return;
+        };
         if meta.is_file() && meta.mode() & 0o044 != 0 {
             self.ui.warn(&format!("{}: other users can read this password file", path.display()));
         }
@@ -211,7 +217,8 @@ impl<'a> Passwords<'a> {
             })?),
             Spec::Stdin => Some(first_line(standard_input_byte, "standard input")?),
             Spec::Stash(path) => {
-                return Err(Error::password("stash files can't be read yet").in_file(path));
+                let file = file.ok_or_else(|| Error::password("the password can't be read again"))?;
+                Some(unstash(file).map_err(|e| e.in_file(path))?)
             }
             Spec::File(_) | Spec::Fd(_) => {
                 let mut file = file.ok_or_else(|| Error::password("the password can't be read again"))?;
@@ -221,6 +228,22 @@ impl<'a> Passwords<'a> {
         *state = State::Fetched(answer.clone());
         Ok(answer)
     }
+}
+
+/// The password file that a store has beside it, by the format that its name stands for.
+fn password_file(store: &Path, format: Option<&'static dyn Format>) -> Option<PathBuf> {
+    let format = format.or_else(|| by_suffix(store))?;
+    format.password_file(store).filter(|file| file.is_file())
+}
+
+/// The password in a stash.
+fn unstash(file: File) -> formats::Result<Arc<Password>> {
+    const LIMIT: u64 = 1 << 20;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    file.take(LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::password("the stash can't be read").caused_by(e))?;
+    stash::read(&bytes).map(Arc::new)
 }
 
 fn not_a_spec(option: &str, shape: &str) -> Failure {
@@ -234,7 +257,7 @@ fn not_a_spec(option: &str, shape: &str) -> Failure {
 /// Opens what a SPEC reads from, while that is still possible.
 fn open(spec: &Spec) -> formats::Result<Option<File>> {
     let path = match spec {
-        Spec::File(path) => path.clone(),
+        Spec::File(path) | Spec::Stash(path) => path.clone(),
         Spec::Fd(n) => PathBuf::from(format!("/dev/fd/{n}")),
         _ => return Ok(None),
     };
@@ -339,6 +362,8 @@ pub struct StorePasswords<'a> {
     name: String,
     slot: Option<usize>,
     asking: Asking,
+    /// A file beside the store that holds its password.
+    beside: Option<PathBuf>,
     answer: Mutex<Option<Answer>>,
 }
 
@@ -357,7 +382,7 @@ impl StorePasswords<'_> {
         let found = match slot {
             Some(slot) if slot.spec == Spec::Prompt => self.prompt()?,
             Some(slot) => self.all.fetch(slot)?,
-            None => match from_variable() {
+            None => match self.from_beside()? {
                 Some(password) => Some(password),
                 None if !may_ask || self.asking == Asking::OnceForAll => return Ok(None),
                 None if !terminal() => None,
@@ -366,6 +391,20 @@ impl StorePasswords<'_> {
         };
         *answer = Some(found.clone());
         Ok(found)
+    }
+
+    /// The password in the file beside the store, else that of the variable. A file that can't be read is
+    /// an error only where there is nothing else.
+    fn from_beside(&self) -> formats::Result<Answer> {
+        let Some(path) = &self.beside else { return Ok(from_variable()) };
+        close_to_debuggers();
+        let unreadable = |e| Error::password("the password can't be read").caused_by(e);
+        match File::open(path).map_err(unreadable).and_then(unstash) {
+            Ok(password) => Ok(Some(password)),
+            Err(e) => from_variable().map(Some).ok_or_else(|| {
+                e.in_file(path).hint("give the store's password with --password SPEC; none lists without it")
+            }),
+        }
     }
 
     fn prompt(&self) -> formats::Result<Answer> {

@@ -79,6 +79,10 @@ pub struct Args {
     /// Print comma-separated values; what a spreadsheet would take for a formula gets a ' before it
     #[arg(long, group = "form")]
     csv: bool,
+
+    /// Print labels as IBM's tools do: * default, - personal, ! trusted, # secret key
+    #[arg(long, group = "form")]
+    gskit: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -275,6 +279,7 @@ enum Form {
     Array,
     Lines,
     Csv,
+    Gskit,
 }
 
 /// Prints rows in one of the forms.
@@ -299,6 +304,7 @@ impl<'a> Printer<'a> {
             (true, ..) => Form::Array,
             (_, true, _) => Form::Lines,
             (.., true) => Form::Csv,
+            _ if args.gskit => Form::Gskit,
             _ => Form::Table,
         };
         let now = now_ms() / 1000;
@@ -312,6 +318,9 @@ impl<'a> Printer<'a> {
             self.rows += rows.len();
             return self.table(name, format, rows);
         }
+        if let Form::Gskit = self.form {
+            writeln!(self.out, "Certificates found\n* default, - personal, ! trusted, # secret key")?;
+        }
         rows.iter().try_for_each(|row| self.row(row))
     }
 
@@ -319,6 +328,7 @@ impl<'a> Printer<'a> {
         self.rows += 1;
         match self.form {
             Form::Table => {}
+            Form::Gskit => writeln!(self.out, "{}", gskit_line(row))?,
             Form::Array => {
                 self.out.write_all(if self.rows == 1 { b"[\n" } else { b",\n" })?;
                 serde_json::to_writer(&mut self.out, row)?;
@@ -379,6 +389,20 @@ impl<'a> Printer<'a> {
         }
         Ok(self.out.flush()?)
     }
+}
+
+/// The marks and the label, as `runmqakm -cert -list` prints them. Requests are no certificates, and are not
+/// among them there; here they have no mark.
+fn gskit_line(row: &Row) -> String {
+    let trusted = row.trust.as_ref().is_some_and(|t| !t.is_empty());
+    let marks = match (row.kind, row.default) {
+        ("key", true) => "*-",
+        ("key", false) => "-",
+        ("secret", _) => "#",
+        ("cert", _) if trusted => "!",
+        _ => "",
+    };
+    format!("{marks}\t{}", Printable(row.label.as_deref().unwrap_or_default()))
 }
 
 /// One line of CSV (RFC 4180), fields in the order of [`CSV_HEAD`].

@@ -5,6 +5,7 @@
 
 mod completions;
 mod convert;
+mod default;
 mod diff;
 mod help_page;
 mod list;
@@ -14,7 +15,9 @@ mod prune;
 mod rebuild;
 mod rollback;
 mod show;
+mod stash;
 mod status;
+mod unstash;
 
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -55,6 +58,9 @@ const COMMANDS: &[Entry] = commands! {
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;
     "prune" prune "Delete old generations that are no longer needed" false;
+    "default" default "Show or set a store's default key" false;
+    "stash" stash "Write a store's password into the stash beside it" false;
+    "unstash" unstash "Print the password in a stash" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
     "help-page" help_page "Print the command reference as Markdown" true;
@@ -197,7 +203,7 @@ fn after_help() -> String {
     }
     text.push_str(&format!(
         "\nPasswords:\n  SPEC is env:NAME, file:PATH (first line), fd:N, stdin, stash:PATH, prompt, none, or \
-         pass:LITERAL.\n  Without one: the variable {VARIABLE}, else a question at the terminal.\n\n\
+         pass:LITERAL.\n  Without one: a stash beside a kdb, else the variable {VARIABLE}, else a question at the terminal.\n\n\
          Exit status:\n{STATUSES}"
     ));
     text

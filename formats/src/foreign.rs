@@ -11,23 +11,17 @@ type Is = fn(&[u8]) -> bool;
 
 /// Sources: KeePass file signatures (KeePass 1 and 2 documentation), macOS keychain `kych`, the
 /// serialized certificate store of Windows (`CERT_STORE_SAVE_AS_STORE` writes 0 then `CERT`).
-/// A kdb as GSKit 8 writes it. BKS, UBER and BCFKS as Bouncy Castle 1.72 writes them (testdata `bc-basic.*`).
+/// BKS, UBER and BCFKS as Bouncy Castle 1.72 writes them (testdata `bc-basic.*`).
 const SIGNATURES: &[(&str, Is)] = &[
     ("KeePass database", |b| b.starts_with(&[0x03, 0xd9, 0xa2, 0x9a])),
     ("macOS keychain", |b| b.starts_with(b"kych")),
     ("serialized certificate store of Windows", |b| b.starts_with(b"\0\0\0\0CERT")),
-    ("key database of IBM GSKit (kdb)", is_kdb),
     ("SQLite database", |b| b.starts_with(b"SQLite format 3\0")),
     ("PuTTY private key", |b| b.starts_with(b"PuTTY-User-Key-File-")),
     ("Bouncy Castle BCFKS store", is_bcfks),
     ("Bouncy Castle BKS store", is_bks),
     ("Bouncy Castle UBER store", has_bouncy_header),
 ];
-
-/// `7H`, version, a byte 2, four bytes that differ, the file's type.
-fn is_kdb(b: &[u8]) -> bool {
-    b.starts_with(b"7H") && b.get(8..16) == Some(b"X509KEY\0")
-}
 
 /// Both BKS and UBER begin with: u32 version 1 or 2, u32 salt length 20, the salt, u32 iteration count
 /// (1024 and a little in what Bouncy Castle writes).
@@ -117,8 +111,6 @@ mod tests {
         assert_eq!(named(b"\x03\xd9\xa2\x9a\x67\xfb\x4b\xb5"), Some("KeePass database"));
         assert_eq!(named(b"kych\0\x01\0\0"), Some("macOS keychain"));
         assert_eq!(named(b"\0\0\0\0CERT"), Some("serialized certificate store of Windows"));
-        let kdb = b"7H\x03\x02\0\0\0\0X509KEY\0";
-        assert_eq!(named(kdb), Some("key database of IBM GSKit (kdb)"));
         assert_eq!(named(b""), None);
     }
 }

@@ -4,7 +4,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// One store format. It states all facts about itself: help, detection, options, completions, the
@@ -65,6 +65,23 @@ pub trait Format: Sync {
     /// output.
     fn folder_files(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether it holds each certificate once and as an entry of its own, the signers of a key's chain too,
+    /// and makes chains from them. Then `jobs::prepare` hands a store over in that shape.
+    fn flat(&self) -> bool {
+        false
+    }
+
+    /// Kinds of entry that stand in a file beside the store, and so can't go to standard output.
+    fn beside(&self) -> &'static [ItemKind] {
+        &[]
+    }
+
+    /// The file beside a store that holds its password for programs, if the format has such files. It is
+    /// the caller who looks there: formats get passwords from `Ctx` alone.
+    fn password_file(&self, _store: &Path) -> Option<PathBuf> {
+        None
     }
 
     /// Whether these bytes are of this format. Content decides, never the name.
@@ -184,6 +201,7 @@ pub struct Opt {
 
 /// Every format, in the order of help texts and of detection among equals.
 pub const FORMATS: &[&dyn Format] = &[
+    &crate::kdb::Kdb,
     &crate::jks::Jks,
     &crate::jks::Jceks,
     &crate::p12::P12,

@@ -17,6 +17,7 @@ mod foreign;
 mod format;
 mod jks;
 pub mod jobs;
+mod kdb;
 mod loose;
 pub mod model;
 pub mod nss;
@@ -33,3 +34,4 @@ pub use format::{
     Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix,
     detect, names,
 };
+pub use kdb::stash;

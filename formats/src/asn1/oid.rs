@@ -177,6 +177,14 @@ oids! {
     HMAC_SHA512_224 = "1.2.840.113549.2.12";
     /// HMAC-SHA-512/256
     HMAC_SHA512_256 = "1.2.840.113549.2.13";
+    /// GSKit's key protection of formats 3 and 4, from a draft of PKCS#12
+    GSK_3DES = "1.2.840.113549.1.12.5.1.3";
+    /// GSKit's extension that holds a secret key
+    GSK_SECRET_KEY = "1.3.6.1.4.999999999.999999999.999999999.718375.55524.2.5001";
+    /// sha1WithRSAEncryption
+    SHA1_RSA = "1.2.840.113549.1.1.5";
+    /// countryName
+    COUNTRY = "2.5.4.6";
     /// commonName
     CN = "2.5.4.3";
     /// organizationName

@@ -32,7 +32,7 @@ mod tests;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
-use crate::model::{ItemKind, Loss, Store};
+use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
 use layout::{JCEKS, JKS, Variant};
 
@@ -111,6 +111,12 @@ impl Format for Jceks {
 
     fn keeps(&self, format: &str) -> bool {
         format == layout::FACTS
+    }
+
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        let nameless = |k: &Secret| k.opened().is_some_and(|k| k.algorithm.is_none());
+        matches!(&entry.item, Item::Symmetric(key) if nameless(key))
+            .then(|| "a secret key without the name of its algorithm is no key to Java".to_owned())
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {

@@ -1,7 +1,7 @@
 //! One store into another format.
 
 use super::build::{Build, same_password};
-use super::prepare::{certificates_of, prepare, without_repeats};
+use super::prepare::{certificates_of, loss_of, prepare, without_repeats};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -64,9 +64,12 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
     let store = select(loaded.store, job)?;
     let same_password = || same_password(&job.from.ctx, &job.to_ctx);
     let from = job.from.source.path();
-    let (store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
+    let (mut store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
         .map_err(|e| e.in_format(loaded.format.name()).in_file(from))?;
     report.losses = losses;
+    if matches!(job.to, Output::Memory) {
+        without_companions(&mut store, job.to_format, &mut report.losses);
+    }
     report.counts = counts(&store);
     let build =
         Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
@@ -78,7 +81,7 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
             )));
         }
         Output::Memory => {
-            let mut staging = Staging::memory();
+            let mut staging = Staging::stream();
             report.written = build.stage(&mut staging, &mut report.losses)?;
             report.bytes = if report.written { staging.into_memory() } else { None };
         }
@@ -122,6 +125,19 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
 
 fn is_empty_folder(path: &Path) -> bool {
     std::fs::read_dir(path).is_ok_and(|mut items| items.next().is_none())
+}
+
+/// Standard output takes one file: what stands in another one beside the store is lost.
+fn without_companions(store: &mut Store, to: &dyn Format, losses: &mut Vec<Loss>) {
+    store.entries.retain(|entry| {
+        let kind = entry.item.kind();
+        let lost = to.beside().contains(&kind);
+        if lost {
+            let detail = format!("{} holds {}s in a file of their own beside it", to.name(), kind.name());
+            losses.push(Loss::new(loss_of(kind), entry.label_text(), detail));
+        }
+        !lost
+    });
 }
 
 /// The entries that were asked for.

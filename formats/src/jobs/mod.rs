@@ -4,11 +4,14 @@
 mod build;
 pub mod convert;
 pub mod diff;
+pub mod edit;
+mod flat;
 mod labels;
 pub mod list;
 mod nicknames;
 mod prepare;
 pub mod rebuild;
+pub mod stash;
 pub mod tree;
 mod verify;
 

@@ -35,7 +35,9 @@ pub(super) fn prepare(
             Err(e) => return Err(e.in_entry(entry.label_text())),
         }
     }
-    if !losses.is_empty() {
+    if to.flat() {
+        entries = super::flat::flatten(entries, to, &mut losses);
+    } else if !losses.is_empty() {
         without_repeats(&mut entries);
     }
     if !carries.many && entries.len() > 1 {
@@ -144,17 +146,29 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         (true, why) => why,
         (false, _) => None,
     };
-    let (loss, word) = match kind {
-        ItemKind::Key => (LossKind::Key, "private keys"),
-        ItemKind::Secret => (LossKind::Secret, "secret keys"),
-        ItemKind::Cert => (LossKind::Cert, "certificates"),
-        ItemKind::Request => (LossKind::Request, "requests"),
-        ItemKind::Crl => (LossKind::Crl, "revocation lists"),
-        ItemKind::Other => (LossKind::Other, "objects of this type"),
+    let word = match kind {
+        ItemKind::Key => "private keys",
+        ItemKind::Secret => "secret keys",
+        ItemKind::Cert => "certificates",
+        ItemKind::Request => "requests",
+        ItemKind::Crl => "revocation lists",
+        ItemKind::Other => "objects of this type",
     };
     let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
-    losses.push(Loss::new(loss, entry.label_text(), why));
+    losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
     certificates_of(entry, entries, items);
+}
+
+/// The kind of loss when an entry of this kind can't be held.
+pub(super) fn loss_of(kind: ItemKind) -> LossKind {
+    match kind {
+        ItemKind::Key => LossKind::Key,
+        ItemKind::Secret => LossKind::Secret,
+        ItemKind::Cert => LossKind::Cert,
+        ItemKind::Request => LossKind::Request,
+        ItemKind::Crl => LossKind::Crl,
+        ItemKind::Other => LossKind::Other,
+    }
 }
 
 /// The certificates of a key entry as entries of their own: the key is lost, they need not be.

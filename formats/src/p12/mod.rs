@@ -45,7 +45,7 @@ mod trust;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
-use crate::model::{ItemKind, Loss, Store};
+use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
 
 /// The format's name.
@@ -80,6 +80,12 @@ impl Format for P12 {
 
     fn options(&self) -> &'static [Opt] {
         profile::OPTIONS
+    }
+
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        let nameless = |k: &Secret| k.opened().is_some_and(|k| k.algorithm.is_none());
+        matches!(&entry.item, Item::Symmetric(key) if nameless(key))
+            .then(|| "a secret key without the name of its algorithm is no key to Java".to_owned())
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {

@@ -19,6 +19,21 @@ pub struct Source {
     origin: Origin,
     head: OnceLock<Vec<u8>>,
     bytes: OnceLock<Arc<Buffer>>,
+    companions: Companions,
+}
+
+/// Where the other files of a set are (`NAME.rdb` beside `NAME.kdb`).
+enum Companions {
+    /// Beside the file, if it is one.
+    Siblings,
+    /// Staged by suffix; what isn't staged stands beside the target.
+    Staged { files: Vec<(String, Companion)>, target: Option<PathBuf> },
+}
+
+/// One staged companion.
+pub(super) enum Companion {
+    File(PathBuf),
+    Memory(Vec<u8>),
 }
 
 enum Origin {
@@ -97,7 +112,13 @@ impl Source {
         } else {
             return Err(Error::new(Kind::Read, "neither a file nor a folder").in_file(path));
         };
-        Ok(Source { path: path.to_owned(), origin, head: OnceLock::new(), bytes: OnceLock::new() })
+        Ok(Source {
+            path: path.to_owned(),
+            origin,
+            head: OnceLock::new(),
+            bytes: OnceLock::new(),
+            companions: Companions::Siblings,
+        })
     }
 
     /// Bytes that are already here; `name` stands for them in messages.
@@ -107,6 +128,59 @@ impl Source {
             origin: Origin::Memory,
             head: OnceLock::new(),
             bytes: OnceLock::from(Buffer::new(bytes)),
+            companions: Companions::Siblings,
+        }
+    }
+
+    /// The same with companions that were staged with it.
+    pub(super) fn with_staged(mut self, files: Vec<(String, Companion)>, target: Option<PathBuf>) -> Self {
+        self.companions = Companions::Staged { files, target };
+        self
+    }
+
+    /// Another file of the set, `NAME.suffix` beside `NAME.ext`, if it is there. Bytes in memory and pipes
+    /// have none.
+    pub fn companion(&self, suffix: &str) -> Result<Option<Source>> {
+        let beside = match (&self.companions, &self.origin) {
+            (Companions::Staged { files, target }, _) => match files.iter().find(|(s, _)| s == suffix) {
+                Some((_, Companion::File(path))) => return Source::open(path).map(Some),
+                Some((_, Companion::Memory(bytes))) => {
+                    return Ok(Some(Source::memory(self.path.with_extension(suffix), bytes.clone())));
+                }
+                None => target.as_deref(),
+            },
+            (Companions::Siblings, Origin::File(..)) => Some(self.path.as_path()),
+            (Companions::Siblings, _) => None,
+        };
+        let path = beside.map(|p| p.with_extension(suffix));
+        match path.filter(|p| *p != self.path && p.is_file()) {
+            Some(path) => Source::open(&path).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The size in bytes. A pipe is read to its end for it.
+    pub fn size(&self) -> Result<u64> {
+        match (&self.origin, self.bytes.get()) {
+            (Origin::File(_, id), None) => Ok(id.size),
+            _ => Ok(self.bytes()?.len() as u64),
+        }
+    }
+
+    /// Reads from the first byte on, for formats that need not hold the whole file. Each reader has a
+    /// position of its own; a file whose bytes are here already is not read again.
+    pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
+        match (&self.origin, self.bytes.get()) {
+            (Origin::File(file, _), None) => Ok(Box::new(Positioned { file, at: 0 })),
+            _ => Ok(Box::new(&self.bytes()?[..])),
+        }
+    }
+
+    /// The open file, for the locks that other programs look at.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match &self.origin {
+            Origin::File(file, _) => Some(file),
+            _ => None,
         }
     }
 
@@ -217,7 +291,21 @@ impl Source {
     }
 }
 
-fn cannot_read(e: std::io::Error) -> Error {
+/// A file read by position, so that readers don't disturb each other.
+struct Positioned<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for Positioned<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read_at(out, self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+pub(crate) fn cannot_read(e: std::io::Error) -> Error {
     Error::io(Kind::Read, format!("can't be read: {}", reason(&e)), e)
 }
 

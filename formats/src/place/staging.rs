@@ -5,10 +5,11 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::place::Source;
+use crate::place::source::Companion;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{Seek, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
@@ -19,6 +20,8 @@ const GATHER: usize = 256 * 1024;
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
     target: Option<PathBuf>,
+    /// False: one file goes out and nothing beside it.
+    set: bool,
     files: Vec<Staged>,
     /// The store, where it is a folder, and the lock by which others see that this run is alive.
     folder: Option<(TempDir, File)>,
@@ -36,19 +39,35 @@ enum Body {
 }
 
 impl Staging {
-    /// Into memory: for `-`, for dry runs, for tests.
+    /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, files: Vec::new(), folder: None }
+        Staging { target: None, set: true, files: Vec::new(), folder: None }
+    }
+
+    /// Into memory for standard output: one file, without companions.
+    pub fn stream() -> Self {
+        Staging { set: false, ..Staging::memory() }
     }
 
     /// Into temporary files beside `target`, 0600 from the first byte.
     pub fn beside(target: &Path) -> Self {
-        Staging { target: Some(target.to_owned()), files: Vec::new(), folder: None }
+        Staging { target: Some(target.to_owned()), set: true, files: Vec::new(), folder: None }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
     pub fn file(&mut self) -> Result<StagedFile<'_>> {
         self.open(None)
+    }
+
+    /// Whether companions go where the store goes. Not to standard output.
+    pub fn takes_companions(&self) -> bool {
+        self.set
+    }
+
+    /// What stands beside the target now as `NAME.suffix`; nothing for memory.
+    pub fn current(&self, suffix: &str) -> Result<Option<Source>> {
+        let path = self.target.as_ref().map(|t| t.with_extension(suffix));
+        path.filter(|p| Some(p) != self.target.as_ref() && p.is_file()).map(|p| Source::open(&p)).transpose()
     }
 
     /// A companion of the store, `NAME.suffix`.
@@ -82,14 +101,36 @@ impl Staging {
             return Source::open(folder.path());
         }
         let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
-        match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
+        let companions = self.staged_companions().map_err(|e| e.in_file(&name))?;
+        let target = self.target.clone();
+        let source = match self.files.iter_mut().find(|f| f.suffix.is_none()).map(|f| &mut f.body) {
             None => Err(Error::new(Kind::Write, "nothing was written").in_file(&name)),
             Some(Body::Memory(bytes)) => Ok(Source::memory(name, bytes.to_vec())),
             Some(Body::File { temp, gathered }) => {
                 flush(temp, gathered).map_err(|e| e.in_file(&name))?;
                 Source::open(temp.path())
             }
+        };
+        source.map(|s| s.with_staged(companions, target))
+    }
+
+    /// Where the staged companions can be read. Flushes what was gathered.
+    fn staged_companions(&mut self) -> Result<Vec<(String, Companion)>> {
+        let mut out = Vec::new();
+        for staged in &mut self.files {
+            let Some(suffix) = &staged.suffix else { continue };
+            out.push((
+                suffix.clone(),
+                match &mut staged.body {
+                    Body::Memory(bytes) => Companion::Memory(bytes.to_vec()),
+                    Body::File { temp, gathered } => {
+                        flush(temp, gathered)?;
+                        Companion::File(temp.path().to_owned())
+                    }
+                },
+            ));
         }
+        Ok(out)
     }
 
     /// The bytes of the store's own file when staged in memory.
@@ -207,6 +248,35 @@ impl StagedFile<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl StagedFile<'_> {
+    /// Overwrites bytes that were put already: a header that is known last.
+    pub fn patch(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        let outside = || Error::new(Kind::Write, "what is to be changed was not written");
+        let fits =
+            |room: &mut [u8], at: usize| match room.get_mut(at..).and_then(|r| r.get_mut(..bytes.len())) {
+                Some(room) => {
+                    room.copy_from_slice(bytes);
+                    Ok(())
+                }
+                None => Err(outside()),
+            };
+        match self.body {
+            Body::Memory(out) => fits(out, at),
+            Body::File { temp, gathered } => {
+                let failed = |e| write_error("can't be written", e);
+                let flushed = temp.as_file_mut().stream_position().map_err(failed)? as usize;
+                match at.checked_sub(flushed) {
+                    Some(at) => fits(gathered, at),
+                    None if at + bytes.len() <= flushed => {
+                        temp.as_file().write_all_at(bytes, at as u64).map_err(failed)
+                    }
+                    None => Err(outside()),
+                }
+            }
+        }
     }
 }
 

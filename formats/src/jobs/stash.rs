@@ -1,0 +1,50 @@
+//! A store's password into the file beside it that programs take it from.
+
+use super::{Input, load};
+use crate::error::{Error, Kind, Result};
+use crate::place::Source;
+use crate::stash::{self, Form};
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Writes the stash of the store at `path`, whose password must open it. `form`: else that of the stash that
+/// is there, else the current one. Returns where it is.
+pub fn write_stash(path: &Path, input: &Input<'_>, form: Option<Form>) -> Result<PathBuf> {
+    let password = input
+        .ctx
+        .secrets
+        .store()?
+        .ok_or_else(|| Error::password("there is no password to stash").in_file(path))?;
+    // Opening proves the password; GSKit's own call doesn't, and stashes whatever it is given.
+    let loaded = load(input)?;
+    let place = loaded
+        .format
+        .password_file(path)
+        .ok_or_else(|| Error::unsupported(format!("{} has no stash", loaded.format.name())).in_file(path))?;
+    let current = if place.is_file() { Some(Source::open(&place)?) } else { None };
+    let before = current.as_ref().map(|c| c.bytes().map(|b| stash::form_of(b))).transpose()?;
+    let bytes = stash::write(&password, form.or(before).unwrap_or(Form::Two), &input.ctx.session.rng)?;
+    replace(&place, &bytes).map_err(|e| e.in_file(&place))?;
+    Ok(place)
+}
+
+/// By one rename, with the mode that the file has, else 0600. No old one is kept: it would be one more copy of
+/// a password.
+fn replace(place: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |what: &'static str| move |e: std::io::Error| Error::io(Kind::Write, what, e);
+    let folder = place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = std::fs::metadata(place).map_or(0o600, |m| m.permissions().mode() & 0o777);
+    let mut temp = tempfile::Builder::new()
+        .prefix(".stash.")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)
+        .map_err(failed("can't create a temporary file beside it"))?;
+    temp.write_all(bytes).map_err(failed("can't be written"))?;
+    temp.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed("can't get its mode"))?;
+    temp.as_file().sync_all().map_err(failed("can't be written"))?;
+    temp.persist(place).map_err(|e| failed("can't be replaced")(e.error))?;
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(failed("its folder can't be written"))
+}

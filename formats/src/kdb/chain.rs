@@ -1,0 +1,81 @@
+//! Chains. A record holds a key's own certificate only; its signers are records of their own, found by
+//! name and key identifier (RFC 5280 section 4.2.1).
+
+use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid};
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+
+/// A longer chain is no chain.
+const LONGEST: usize = 50;
+/// More certificates of one name are not looked at, so that a hostile file costs no more than its size.
+const CANDIDATES: usize = 100;
+
+/// The certificates of one store by subject.
+pub struct Signers<'a> {
+    certificates: Vec<&'a [u8]>,
+    by_subject: HashMap<&'a [u8], Vec<usize>, RandomState>,
+}
+
+impl<'a> Signers<'a> {
+    /// From all certificates of the store.
+    pub fn new(certificates: Vec<&'a [u8]>) -> Self {
+        let mut by_subject: HashMap<_, Vec<usize>, _> =
+            HashMap::with_capacity_and_hasher(certificates.len(), RandomState::default());
+        for (at, certificate) in certificates.iter().enumerate() {
+            if let Ok(fields) = cert_fields(certificate) {
+                by_subject.entry(fields.subject).or_default().push(at);
+            }
+        }
+        Signers { certificates, by_subject }
+    }
+
+    /// The signers of `leaf`, nearest first, as places in what this was made from.
+    pub fn chain(&self, leaf: &'a [u8]) -> Vec<usize> {
+        let mut chain = Vec::new();
+        let mut current = leaf;
+        while let Some(next) = self.issuer(current) {
+            let certificate = self.certificates[next];
+            // Certificates that signed each other end where the circle closes.
+            if chain.len() == LONGEST || chain.contains(&next) || certificate == leaf {
+                break;
+            }
+            chain.push(next);
+            current = certificate;
+        }
+        chain
+    }
+
+    fn issuer(&self, certificate: &[u8]) -> Option<usize> {
+        let fields = cert_fields(certificate).ok()?;
+        let wanted = authority_key_id(&fields);
+        let own = subject_key_id(&fields);
+        if fields.issuer == fields.subject && (wanted.is_none() || own.is_none() || wanted == own) {
+            return None; // it signed itself
+        }
+        // Of several with the name: the one with the key that is named, a CA, the one that ends last.
+        let rank = |at: usize| {
+            let signer = cert_fields(self.certificates[at]).ok()?;
+            let key = match (wanted, subject_key_id(&signer)) {
+                (Some(w), Some(k)) if w != k => return None,
+                (Some(_), Some(_)) => true,
+                _ => false,
+            };
+            Some((key, signer.is_ca(), crate::query::time::seconds(signer.not_after)))
+        };
+        let named = self.by_subject.get(fields.issuer)?;
+        let ranked = named.iter().take(CANDIDATES).filter_map(|at| rank(*at).map(|r| (r, *at)));
+        // The first among equals.
+        ranked.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, at)| at)
+    }
+}
+
+fn authority_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
+    let value = fields.extension(oid::AUTHORITY_KEY_ID)?;
+    let mut parts = Reader::new(value, 0).expect(Tag::SEQUENCE, "AuthorityKeyIdentifier").ok()?.reader();
+    parts.optional(Tag::context_primitive(0)).ok()?.map(|id| id.content)
+}
+
+fn subject_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
+    let value = fields.extension(oid::SUBJECT_KEY_ID)?;
+    Reader::new(value, 0).expect(Tag::OCTET_STRING, "SubjectKeyIdentifier").ok().map(|id| id.content)
+}

@@ -1,0 +1,584 @@
+//! Key databases of IBM's GSKit: every golden set in all that its manifest says, broken files, and GSKit
+//! itself, which opens and changes what we write while we read what it changes.
+//!
+//! GSKit is driven through `tests/oracles/gskit.py`; the library comes in a Python package that
+//! `scripts/test` installs for the tests alone.
+
+use crate::golden::{Case, cases};
+use crate::support::{
+    NOW_MS, Passwords, Seen, World, keyferry, must, nobody, root, run, scratch, seen, sha256, testdata,
+};
+use formats::model::{Item, Level, Purpose, Store};
+use formats::place::Source;
+use formats::{Kind, Secrets, stash};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One golden database for each format.
+const ONE_OF_EACH: [&str; 3] = ["rsa-chain.kdb", "fips.kdb", "format6.kdb"];
+
+#[test]
+fn every_set_says_what_gskit_says() {
+    let mut sets = 0;
+    for case in cases().iter().filter(|c| c.name.starts_with("kdb/")) {
+        sets += 1;
+        let store = read(&case.path, &case.passwords());
+        check_flags(case, &store);
+        assert_eq!(
+            fact(&store, "password-expires"),
+            case.manifest["password_expires"].to_string(),
+            "{}",
+            case.name
+        );
+        assert_eq!(fact(&store, "format"), case.manifest["container"].to_string(), "{}", case.name);
+        assert!(store.entries.iter().all(|e| e.authenticated == Some(true)), "{}", case.name);
+        check_stash(case);
+    }
+    assert!(sets >= 34, "only {sets} sets");
+}
+
+fn check_flags(case: &Case, store: &Store) {
+    for entry in case.manifest["entries"].as_array().unwrap() {
+        let label = entry["label"].as_str().unwrap();
+        let found: Vec<_> = store.entries.iter().filter(|e| e.label_text() == label).collect();
+        assert_eq!(found.len(), 1, "{}: {label}", case.name);
+        let Some(trusted) = entry["trusted"].as_bool() else { continue };
+        let level = if trusted { Level::Anchor } else { Level::Unset };
+        let trust = found[0].trust.as_ref().unwrap();
+        assert!(Purpose::ALL.iter().all(|p| trust.level(*p) == level), "{}: {label}", case.name);
+        assert_eq!(found[0].default, entry["default"].as_bool().unwrap(), "{}: {label}", case.name);
+    }
+}
+
+fn check_stash(case: &Case) {
+    let form = match case.manifest["stash"].as_str() {
+        Some("v1") => stash::Form::One,
+        Some("v2") => stash::Form::Two,
+        _ => return,
+    };
+    let bytes = std::fs::read(case.path.with_extension("sth")).unwrap();
+    assert_eq!(stash::form_of(&bytes), form, "{}", case.name);
+    let password = stash::read(&bytes).unwrap();
+    assert_eq!(
+        password.bytes(),
+        case.manifest["store_password"].as_str().unwrap().as_bytes(),
+        "{}",
+        case.name
+    );
+}
+
+#[test]
+fn stashes_come_back_whatever_the_password() {
+    let world = World::new();
+    for len in [1, 2, 14, 127, 128, 129, 192, 300] {
+        let password = formats::model::Password::new((0..len).map(|i| (i % 255 + 1) as u8).collect());
+        for form in [stash::Form::One, stash::Form::Two] {
+            let bytes = stash::write(&password, form, &world.session.rng).unwrap();
+            assert_eq!(stash::form_of(&bytes), form);
+            assert_eq!(stash::read(&bytes).unwrap().bytes(), password.bytes(), "{len}");
+            // A zero in the filler is what GSKit refuses.
+            let mut cut = bytes.to_vec();
+            cut.truncate(100);
+            assert_eq!(stash::read(&cut).err().map(|e| e.kind()), Some(Kind::Password));
+        }
+    }
+    for bad in [&b""[..], &[0; 129], &[0xf5; 129], &[1; 200]] {
+        assert_eq!(stash::read(bad).err().map(|e| e.kind()), Some(Kind::Password), "{bad:x?}");
+    }
+    let empty = formats::model::Password::new(Vec::new());
+    assert!(stash::write(&empty, stash::Form::One, &world.session.rng).is_err());
+}
+
+/// What a change does, with the right password and without one.
+struct Broken {
+    name: &'static str,
+    change: fn(&mut Vec<u8>),
+    proved: Result<(), Kind>,
+    unproved: Result<(), Kind>,
+    /// Part of the message, of one or the other.
+    says: &'static str,
+}
+
+#[test]
+fn broken_files_say_what_is_wrong() {
+    let good = std::fs::read(testdata("kdb/one-ca.kdb")).unwrap();
+    let bad = |name, change, proved, unproved, says| Broken {
+        name,
+        change,
+        proved: Err(proved),
+        unproved: Err(unproved),
+        says,
+    };
+    let (m, p, u) = (Kind::Malformed, Kind::Password, Kind::Unsupported);
+    let all = [
+        bad("no bytes", |b| b.clear(), m, m, ""),
+        bad("less than a header", |b| b.truncate(30), m, m, "truncated"),
+        bad("a slot too short", |b| b.truncate(5079), m, m, "truncated"),
+        bad("a byte too many", |b| b.push(0), m, m, "after the last slot"),
+        bad("a slot too many", |b| b.extend([0; 5000]), m, m, "after the last slot"),
+        bad("another magic", |b| b[1] = 0x49, m, m, "not a key"),
+        bad("format 5", |b| b[2] = 5, u, u, "format 5"),
+        bad("minor 0", |b| b[3] = 0, m, m, "not a key database"),
+        bad("minor 3", |b| b[3] = 3, m, m, "not a key database"),
+        bad("an unknown type", |b| b[14] = b'X', m, m, "not a key database"),
+        bad("slots of no bytes", |b| b[16..20].fill(0), m, m, "slots of 0 bytes"),
+        bad("slots of 31 bytes", |b| b[16..20].copy_from_slice(&[0, 0, 0, 31]), m, m, "slots of 31"),
+        bad("huge slots", |b| b[16..20].fill(0xff), m, m, "slots of 4294967295"),
+        bad("a huge count", |b| b[20..24].fill(0xff), m, m, "truncated"),
+        Broken { unproved: Ok(()), ..bad("an expiry that wasn't", |b| b[5] = 1, p, m, "password") },
+        Broken { unproved: Ok(()), ..bad("another salt", |b| b[24] ^= 1, p, m, "password") },
+        Broken { unproved: Ok(()), ..bad("another check value", |b| b[48] ^= 1, p, m, "password") },
+        Broken { unproved: Ok(()), ..bad("another integrity value", |b| b[64] ^= 1, m, m, "damaged") },
+        Broken { unproved: Ok(()), ..bad("padding", |b| b[5079] = 1, m, m, "damaged") },
+        bad(
+            "a record beyond its slot",
+            |b| b[88..92].copy_from_slice(&5000u32.to_be_bytes()),
+            m,
+            m,
+            "record 1",
+        ),
+        bad("an endless record", |b| b[88..92].fill(0xff), m, m, "record 1"),
+        bad("no SEQUENCE", |b| b[92] = 0x31, m, m, "record 1"),
+        bad("content of kind 3", |b| b[99] = 0xa3, m, m, "record 1"),
+    ];
+    for broken in &all {
+        let mut bytes = good.clone();
+        (broken.change)(&mut bytes);
+        let proved = outcome(&bytes, &Passwords::one("secret1"));
+        let unproved = outcome(&bytes, nobody());
+        let kind = |o: &Result<(), formats::Error>| o.as_ref().map(|_| ()).map_err(|e| e.kind());
+        assert_eq!(kind(&proved), broken.proved, "{}: {proved:?}", broken.name);
+        assert_eq!(kind(&unproved), broken.unproved, "{}: {unproved:?}", broken.name);
+        let said = [&proved, &unproved]
+            .iter()
+            .filter_map(|o| o.as_ref().err())
+            .any(|e| e.to_string().contains(broken.says));
+        assert!(said, "{}: {proved:?}, {unproved:?}", broken.name);
+    }
+    let empty = outcome(&good, &Passwords::one("")).unwrap_err();
+    assert!(empty.kind() == Kind::Password && empty.to_string().contains("empty"), "{empty}");
+}
+
+/// A record that can't be read is an error too.
+fn outcome(bytes: &[u8], secrets: &dyn Secrets) -> formats::Result<()> {
+    let world = World::new();
+    let source = Source::memory("broken.kdb", bytes.to_vec());
+    let format = formats::by_name("kdb").unwrap();
+    let store = format.read(&source, &world.ctx(secrets))?;
+    match store.defects.into_iter().next() {
+        Some(defect) => Err(std::sync::Arc::into_inner(defect).unwrap()),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn oddities_are_read_with_a_warning() {
+    let good = std::fs::read(testdata("kdb/one-ca.kdb")).unwrap();
+    let store = |change: fn(&mut Vec<u8>)| {
+        let (world, mut bytes) = (World::new(), good.clone());
+        change(&mut bytes);
+        let source = Source::memory("odd.kdb", bytes);
+        world.load(&source, nobody()).unwrap().store
+    };
+    assert!(store(|_| {}).warnings.is_empty());
+    let unknown = store(|b| b[83] = 3);
+    assert_eq!((unknown.entries.len(), unknown.warnings.len()), (1, 1), "{:?}", unknown.warnings);
+    let erased = store(|b| b[83] = 2);
+    assert_eq!((erased.entries.len(), erased.warnings.len()), (0, 0), "{:?}", erased.warnings);
+    let expired = store(|b| b[4..8].copy_from_slice(&((NOW_MS / 1000 - 1) as u32).to_be_bytes()));
+    assert_eq!((expired.entries.len(), expired.warnings.len()), (1, 1), "{:?}", expired.warnings);
+    let twice = store(|b| {
+        b[23] = 2;
+        b.extend_from_within(80..5080);
+    });
+    assert_eq!((twice.entries.len(), twice.warnings.len()), (2, 2), "{:?}", twice.warnings);
+    // A PKCS#12 is one whatever it is called.
+    let source = Source::memory("really.kdb", std::fs::read(testdata("p12/jdk17-default.p12")).unwrap());
+    assert_eq!(World::new().load(&source, &Passwords::one("changeit")).unwrap().format.name(), "p12");
+}
+
+#[test]
+fn reading_writes_nothing() {
+    let dir = scratch();
+    for file in ["request-pending.kdb", "request-pending.rdb", "request-pending.crl", "request-pending.sth"] {
+        std::fs::copy(testdata("kdb").join(file), dir.path().join(file)).unwrap();
+    }
+    let empty = dir.path().join("empty.kdb");
+    std::fs::write(&empty, b"").unwrap();
+    let before = state(dir.path());
+    must(keyferry().arg("list").arg(dir.path().join("request-pending.kdb")));
+    assert_eq!(run(keyferry().arg("list").arg(&empty)).status, 3);
+    assert_eq!(run(keyferry().arg("list").arg(format!("kdb:{}", empty.display()))).status, 3);
+    assert_eq!(state(dir.path()), before);
+}
+
+/// Names, times and content of a folder's files.
+fn state(dir: &Path) -> BTreeMap<PathBuf, (std::time::SystemTime, String)> {
+    let files = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
+    files
+        .map(|f| {
+            let modified = std::fs::metadata(&f).unwrap().modified().unwrap();
+            let content = sha256(&std::fs::read(&f).unwrap());
+            (f, (modified, content))
+        })
+        .collect()
+}
+
+#[test]
+fn a_foreign_request_database_is_left_out_with_a_warning() {
+    let dir = scratch();
+    let kdb = dir.path().join("x.kdb");
+    std::fs::copy(testdata("kdb/one-ca.kdb"), &kdb).unwrap();
+    std::fs::copy(testdata("kdb/password-changed.rdb"), dir.path().join("x.rdb")).unwrap();
+    let world = World::new();
+    let store = world.load(&Source::open(&kdb).unwrap(), &Passwords::one("secret1")).unwrap().store;
+    assert_eq!((store.entries.len(), store.warnings.len()), (1, 1), "{:?}", store.warnings);
+}
+
+// ---- GSKit
+
+#[test]
+fn gskit_reads_our_databases_in_every_format_with_either_stash() {
+    let dir = scratch();
+    for format in ["3", "4", "6"] {
+        for form in ["1", "2"] {
+            let kdb = dir.path().join(format!("out-{format}-{form}.kdb"));
+            convert(
+                &testdata("p12/jdk17-default.p12"),
+                "changeit",
+                &kdb,
+                &["--kdb-format", format, "--kdb-stash", form],
+            );
+            assert_eq!(std::fs::read(&kdb).unwrap()[2], format.as_bytes()[0] - b'0');
+            let length = std::fs::metadata(kdb.with_extension("sth")).unwrap().len();
+            assert_eq!(length, if form == "1" { 129 } else { 193 });
+            gskit(&["open-stashed"], &kdb, &[]);
+            assert_eq!(their_view(&kdb, PASSWORD), our_view(&kdb), "{format} {form}");
+        }
+    }
+    // A companion is made only where there is something for it.
+    assert!(!dir.path().join("out-6-2.rdb").exists());
+}
+
+#[test]
+fn gskit_gives_back_every_key_bit_for_bit() {
+    let dir = scratch();
+    for format in ["3", "4", "6"] {
+        // What it exports.
+        let kdb = dir.path().join(format!("export-{format}.kdb"));
+        convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &["--kdb-format", format]);
+        let ours = keys(&read(&kdb, &Passwords::one(PASSWORD)), &Passwords::one(PASSWORD));
+        assert_eq!(ours.len(), 2, "{ours:?}");
+        let p12 = kdb.with_extension("p12");
+        let labels: Vec<_> = ours.keys().flat_map(|l| ["--label", l]).collect();
+        let out = ["--pw", PASSWORD, "--out-pw", "x1", "--out", p12.to_str().unwrap()];
+        gskit(&["export-p12"], &kdb, &[&out[..], &labels].concat());
+        assert_eq!(keys(&read(&p12, &Passwords::one("x1")), &Passwords::one("x1")), ours, "format {format}");
+        // What it has deciphered and enciphered again, of every algorithm.
+        let kdb = dir.path().join(format!("all-{format}.kdb"));
+        convert(&testdata("java/jks-algorithms.jks"), "changeit", &kdb, &["--kdb-format", format]);
+        let ours = keys(&read(&kdb, &Passwords::one(PASSWORD)), &Passwords::one(PASSWORD));
+        assert!(ours.len() >= 6, "{ours:?}");
+        gskit(&["chpw"], &kdb, &["--pw", PASSWORD, "--new-pw", "Other-2"]);
+        let theirs = keys(&read(&kdb, &Passwords::one("Other-2")), &Passwords::one("Other-2"));
+        assert_eq!(theirs, ours, "format {format}");
+    }
+}
+
+#[test]
+fn secret_keys_travel_between_gskit_and_us() {
+    let dir = scratch();
+    let kdb = dir.path().join("secrets.kdb");
+    convert(&testdata("p12/jdk-secrets.p12"), "changeit", &kdb, &["--allow-loss=attribute"]);
+    let theirs = gskit(&["get-secret"], &kdb, &["--pw", PASSWORD, "--label", "aeskey"]);
+    assert_eq!(theirs["hex"], "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20");
+    gskit(&["add-secret"], &kdb, &["--pw", PASSWORD, "--label", "theirs", "--hex", "00112233445566"]);
+    let secrets = Passwords::one(PASSWORD);
+    let world = World::new();
+    let store = read(&kdb, &secrets);
+    let seen = seen(&store, &world.ctx(&secrets)).unwrap();
+    let one = seen.iter().find(|s| s.label.as_deref() == Some("theirs")).unwrap();
+    assert_eq!((one.kind, one.secret.as_deref()), ("secret", Some("?:00112233445566")));
+    // Rewritten, both are still there.
+    let again = dir.path().join("again.kdb");
+    must(keyferry().arg("convert").arg(&kdb).arg(&again));
+    for (label, value) in [("theirs", "00112233445566"), ("aeskey", theirs["hex"].as_str().unwrap())] {
+        assert_eq!(gskit(&["get-secret"], &again, &["--pw", PASSWORD, "--label", label])["hex"], value);
+    }
+}
+
+#[test]
+fn a_pending_request_survives_and_is_received() {
+    let dir = scratch();
+    let source = testdata("kdb/request-pending.kdb");
+    let before = requests(&read(&source, &Passwords::one("secret1")), "secret1");
+    assert_eq!(before.len(), 1);
+    for format in ["3", "4", "6"] {
+        let kdb = dir.path().join(format!("pending-{format}.kdb"));
+        convert(&source, "secret1", &kdb, &["--kdb-format", format]);
+        assert_eq!(requests(&read(&kdb, &Passwords::one(PASSWORD)), PASSWORD), before, "{format}");
+        let listed = gskit(&["list"], &kdb, &["--pw", PASSWORD]);
+        assert_eq!(listed["requests"], serde_json::json!(["pending one"]), "{format}");
+        let certificate = issue(dir.path(), &kdb);
+        gskit(&["receive"], &kdb, &["--pw", PASSWORD, "--file", certificate.to_str().unwrap()]);
+        let after = read(&kdb, &Passwords::one(PASSWORD));
+        assert!(requests(&after, PASSWORD).is_empty(), "{format}");
+        let key = keys(&after, &Passwords::one(PASSWORD));
+        assert_eq!(key["pending one"].secret, before[0].secret, "{format}");
+    }
+}
+
+/// A certificate for the one request of `kdb`, from a CA made for it that the database then has.
+fn issue(dir: &Path, kdb: &Path) -> PathBuf {
+    let store = read(kdb, &Passwords::one(PASSWORD));
+    let csr = store.entries.iter().find_map(|e| match &e.item {
+        Item::Request { csr, .. } => Some(csr.to_vec()),
+        _ => None,
+    });
+    let at = |name: &str| dir.join(name);
+    std::fs::write(at("req.der"), csr.unwrap()).unwrap();
+    let ca = ["-subj", "/CN=Issuer of a test", "-keyout", "ca.key", "-out", "ca.pem", "-days", "100"];
+    openssl(
+        dir,
+        &[&["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"], &ca[..]]
+            .concat(),
+    );
+    let from = ["-inform", "DER", "-in", "req.der", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(
+        dir,
+        &[&["x509", "-req", "-days", "50", "-out", "issued.pem", "-outform", "DER"], &from[..]].concat(),
+    );
+    gskit(
+        &["add-ca"],
+        kdb,
+        &["--pw", PASSWORD, "--label", "issuer", "--file", at("ca.pem").to_str().unwrap()],
+    );
+    at("issued.pem")
+}
+
+#[test]
+fn gskit_changes_what_we_wrote_and_we_read_what_it_changed() {
+    let dir = scratch();
+    let extra = dir.path().join("extra.pem");
+    let subject = ["-subj", "/CN=Extra CA", "-keyout", "extra.key", "-out", "extra.pem", "-days", "100"];
+    openssl(dir.path(), &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"], &subject[..]].concat());
+    for format in ["3", "4", "6"] {
+        let kdb = dir.path().join(format!("edit-{format}.kdb"));
+        convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &["--kdb-format", format]);
+        let before = keys(&read(&kdb, &Passwords::one(PASSWORD)), &Passwords::one(PASSWORD));
+        let pw = ["--pw", PASSWORD];
+        let change = |command: &[&str], args: &[&str]| gskit(command, &kdb, &[&pw[..], args].concat());
+        change(&["add-ca"], &["--label", "extra", "--file", extra.to_str().unwrap()]);
+        change(&["delete"], &["--label", "extra-ca"]);
+        change(&["rename"], &["--label", "ec", "--to", "Élan €"]);
+        change(&["set-default"], &["--label", "server"]);
+        change(&["set-trust"], &["--label", "root-ca", "off"]);
+        change(&["chpw"], &["--new-pw", "Other-2", "--expire", "30"]);
+        // Its own stash was renewed with it.
+        gskit(&["open-stashed"], &kdb, &[]);
+        let secrets = Passwords::one("Other-2");
+        let store = read(&kdb, &secrets);
+        assert_eq!(their_view(&kdb, "Other-2"), our_view(&kdb), "{format}");
+        let labels: BTreeSet<_> = store.entries.iter().map(|e| e.label_text().into_owned()).collect();
+        assert!(
+            labels.contains("extra") && labels.contains("Élan €") && !labels.contains("extra-ca"),
+            "{labels:?}"
+        );
+        let after: BTreeSet<_> = keys(&store, &secrets).into_values().map(|s| s.secret).collect();
+        assert_eq!(after, before.into_values().map(|s| s.secret).collect(), "{format}");
+        assert_ne!(fact(&store, "password-expires"), "0");
+        assert_eq!(fact(&store, "format"), format);
+    }
+}
+
+#[test]
+fn a_rebuild_keeps_key_default_trust_expiry_and_stash() {
+    let dir = scratch();
+    let kdb = dir.path().join("client.kdb");
+    let options = ["--password-expires", "2033-05-18"];
+    convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &options);
+    gskit(&["set-default"], &kdb, &["--pw", PASSWORD, "--label", "server"]);
+    gskit(&["create-req"], &kdb, &request_arguments(&dir.path().join("r.csr")));
+    let (before, sth) =
+        (read(&kdb, &Passwords::one(PASSWORD)), std::fs::read(kdb.with_extension("sth")).unwrap());
+    let rdb = std::fs::read(kdb.with_extension("rdb")).unwrap();
+    let bundle = testdata("java/material/ec.chain");
+    must(keyferry().arg("rebuild").arg(&kdb).arg("--bundle").arg(&bundle));
+    let after = read(&kdb, &Passwords::one(PASSWORD));
+    let secrets = Passwords::one(PASSWORD);
+    assert_eq!(keys(&after, &secrets), keys(&before, &secrets));
+    assert_eq!(requests(&after, PASSWORD), requests(&before, PASSWORD));
+    assert_eq!(fact(&after, "password-expires"), fact(&before, "password-expires"));
+    assert!(after.entries.iter().any(|e| e.default && e.label_text() == "server"));
+    assert_eq!(std::fs::read(kdb.with_extension("sth")).unwrap(), sth);
+    assert_eq!(std::fs::read(kdb.with_extension("rdb")).unwrap(), rdb);
+    gskit(&["open-stashed"], &kdb, &[]);
+    assert_eq!(their_view(&kdb, PASSWORD), our_view(&kdb));
+    // A second run finds nothing to do.
+    let again = must(keyferry().arg("rebuild").arg(&kdb).arg("--bundle").arg(&bundle));
+    assert!(again.out.contains("unchanged"), "{}", again.out);
+}
+
+fn request_arguments(csr: &Path) -> [&str; 10] {
+    let dn = ["--dn", "CN=pending,O=Example Test,C=GB", "--size", "2048"];
+    ["--pw", PASSWORD, "--label", "pending", dn[0], dn[1], dn[2], dn[3], "--out", csr.to_str().unwrap()]
+}
+
+#[test]
+fn replacing_a_store_never_leaves_a_companion_of_another_password() {
+    let dir = scratch();
+    let kdb = dir.path().join("x.kdb");
+    for suffix in ["kdb", "rdb", "crl", "sth"] {
+        let from = testdata("kdb/request-pending.kdb").with_extension(suffix);
+        std::fs::copy(from, kdb.with_extension(suffix)).unwrap();
+    }
+    let mut command = keyferry();
+    command
+        .args(["convert", "--force", "--to-password", "env:NEW"])
+        .env("NEW", PASSWORD)
+        .env("KEYFERRY_PASSWORD", "changeit");
+    command.arg(testdata("p12/jdk17-default.p12")).arg(&kdb);
+    // The pending request of the old store would go with it.
+    let refused = run(&mut command);
+    assert_eq!(refused.status, 5, "{}", refused.err);
+    assert!(refused.err.contains("request: \"pending one\""), "{}", refused.err);
+    must(command.arg("--allow-loss=request"));
+    let listed = gskit(&["list"], &kdb, &["--pw", PASSWORD]);
+    assert_eq!((listed["count"].as_u64(), &listed["requests"]), (Some(5), &serde_json::json!([])));
+    gskit(&["open-stashed"], &kdb, &[]);
+}
+
+#[test]
+fn a_store_that_gskit_has_open_is_left_alone() {
+    let dir = scratch();
+    let kdb = dir.path().join("x.kdb");
+    convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &[]);
+    let before = std::fs::read(&kdb).unwrap();
+    // What a key management session holds for as long as it lasts.
+    let hold = "import fcntl,sys; f=open(sys.argv[1],'r+b'); fcntl.lockf(f,fcntl.LOCK_EX,1); print('held',flush=True); sys.stdin.read()";
+    let mut holder = Command::new("python3")
+        .args(["-c", hold])
+        .arg(&kdb)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    assert_eq!(line, "held\n");
+    must(keyferry().arg("list").arg(&kdb));
+    let mut rebuild = keyferry();
+    rebuild.arg("rebuild").arg(&kdb).arg("--bundle").arg(testdata("java/material/ec.chain"));
+    let refused = run(&mut rebuild);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(refused.status, 6, "{}", refused.err);
+    assert!(std::fs::read(&kdb).unwrap() == before);
+    must(&mut rebuild);
+}
+
+#[test]
+fn one_of_each_format_goes_through_every_other() {
+    let dir = scratch();
+    for file in ONE_OF_EACH {
+        let source = testdata("kdb").join(file);
+        let password = if file == "format6.kdb" { "Kdb-Spec-1" } else { "secret1" };
+        let before = keys(&read(&source, &Passwords::one(password)), &Passwords::one(password));
+        for format in ["3", "4", "6"] {
+            let kdb = dir.path().join(format!("{format}-{file}"));
+            convert(&source, password, &kdb, &["--kdb-format", format]);
+            let secrets = Passwords::one(PASSWORD);
+            assert_eq!(keys(&read(&kdb, &secrets), &secrets), before, "{file} → {format}");
+            gskit(&["open-stashed"], &kdb, &[]);
+        }
+    }
+}
+
+/// The password of the databases that these tests write.
+const PASSWORD: &str = "Kdb-Test-1 ü";
+
+fn convert(source: &Path, password: &str, kdb: &Path, options: &[&str]) {
+    let mut command = keyferry();
+    command.arg("convert").arg(source).arg(kdb).args(["--to-password", "env:NEW"]).args(options);
+    must(
+        command
+            .env("KEYFERRY_PASSWORD", password)
+            .env("NEW", PASSWORD)
+            .args(["--password", "env:KEYFERRY_PASSWORD"]),
+    );
+}
+
+fn read(path: &Path, secrets: &Passwords) -> Store {
+    let world = World::new();
+    let store = world.load(&Source::open(path).unwrap(), secrets).unwrap().store;
+    assert!(store.defects.is_empty(), "{:?}", store.defects);
+    store
+}
+
+fn fact(store: &Store, id: &str) -> String {
+    let fact = store.facts.iter().find(|f| f.format == "kdb" && f.id == id).unwrap();
+    String::from_utf8(fact.value.to_vec()).unwrap()
+}
+
+/// The keys by label; only the leaf of each chain.
+fn keys(store: &Store, secrets: &Passwords) -> BTreeMap<String, Seen> {
+    let world = World::new();
+    let seen = seen(store, &world.ctx(secrets)).unwrap();
+    let keys = seen.into_iter().filter(|s| s.kind == "key").map(|mut s| {
+        s.objects.truncate(1);
+        (s.label.clone().unwrap(), s)
+    });
+    keys.collect()
+}
+
+fn requests(store: &Store, password: &str) -> Vec<Seen> {
+    let (world, secrets) = (World::new(), Passwords::one(password));
+    let seen = seen(store, &world.ctx(&secrets)).unwrap();
+    seen.into_iter().filter(|s| s.kind == "request").collect()
+}
+
+/// Label, kind, trusted, default, fingerprint: as GSKit sees them.
+fn their_view(kdb: &Path, password: &str) -> BTreeSet<String> {
+    let listed = gskit(&["list"], kdb, &["--pw", password]);
+    let entries = listed["entries"].as_array().unwrap().iter();
+    let view: BTreeSet<_> = entries
+        .map(|e| {
+            let kind = if e["private_key"] == true { "key" } else { "cert" };
+            let text = |name: &str| e[name].as_str().unwrap().to_owned();
+            format!("{} {kind} {} {} {}", text("label"), e["trusted"], e["default"], text("sha256"))
+        })
+        .collect();
+    assert!(!view.is_empty());
+    view
+}
+
+/// The same as `keyferry list` sees them, with the stash.
+fn our_view(kdb: &Path) -> BTreeSet<String> {
+    let listed = must(keyferry().arg("list").arg("--jsonl").arg(kdb));
+    let rows = listed.out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    rows.filter(|row| row["kind"] != "request")
+        .map(|row| {
+            assert_eq!(row["authenticated"], true);
+            let text = |name: &str| row[name].as_str().unwrap().to_owned();
+            let trusted = row["trust"].as_array().is_some_and(|t| t.len() == 4);
+            let default = row["default"] == true;
+            format!("{} {} {trusted} {default} {}", text("label"), text("kind"), text("sha256"))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
+    let mut python = Command::new(root().join(".venv/bin/python"));
+    python.arg(root().join("tests/oracles/gskit.py")).args(command).arg(kdb).args(arguments);
+    let ran = must(python.env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8"));
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[track_caller]
+fn openssl(dir: &Path, arguments: &[&str]) {
+    must(Command::new("openssl").args(arguments).current_dir(dir));
+}
