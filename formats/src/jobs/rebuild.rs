@@ -327,6 +327,11 @@ impl<'a> Located<'a> {
         if !format.carries().swap {
             return Err(Error::unsupported(format!("a {} store can't be swapped in", format.name())));
         }
+        if let (Some(in_place), Some(true), false) =
+            (format.in_place(), current.as_ref().map(Source::is_directory), dry_run)
+        {
+            in_place.recover(&path)?;
+        }
         let identity = current.as_ref().and_then(Source::identity);
         Ok(Located { target, path, current, identity, format, _lock: lock })
     }
