@@ -150,7 +150,7 @@ def scenarios(world):
     def old(store):
         return [*fresh(store), world.rebuild([store], world.part), world.rebuild([store], world.whole)]
 
-    for store in ('a.jks', 'a.p12'):
+    for store in ('a.jks', 'a.p12', 'a.pem'):
         yield Scenario(f'rebuild-{store[2:]}', world.rebuild([store], world.part), [store], fresh(store),
                        looks=store == 'a.jks')
     yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)

@@ -54,7 +54,10 @@ fn every_format_has_its_page() {
             assert!(text.contains(part), "{}: no {part:?}", page.display());
         }
         for option in format.options() {
-            assert!(text.contains(&format!("--{}", option.name)), "{}: no --{}", page.display(), option.name);
+            let words = option.values.iter().map(|(value, _)| format!("`{value}`"));
+            for word in words.chain([format!("--{}", option.name)]) {
+                assert!(text.contains(&word), "{}: no {word}", page.display());
+            }
         }
     }
 }
@@ -75,8 +78,10 @@ fn the_commands_of_the_readme_run() {
     assert!(ran >= 1, "the README shows no command of the program");
     assert!(commands.iter().any(|c| c.starts_with("scripts/test")), "the README doesn't show the tests");
     // What the first command promises is there.
-    let made: Vec<_> = walk(dir.path()).into_iter().filter(|p| p.is_file()).collect();
-    assert!(made.iter().any(|p| p.ends_with("client.jks")), "{made:?}");
+    for store in ["client.jks", "client.p12", "client.pem"] {
+        let made = dir.path().join("target/demo").join(store);
+        assert!(made.is_file(), "{} was not made", made.display());
+    }
 }
 
 #[test]
@@ -161,6 +166,7 @@ fn row(format: &dyn Format) -> String {
         Labels::None => "–",
         Labels::Optional => "optional",
         Labels::Unique(_) => "unique",
+        Labels::BySubject => "one subject each",
     };
     let trust = match carries.trust {
         TrustRange::None => "–",

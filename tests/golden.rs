@@ -328,6 +328,10 @@ impl Case {
         let before = world.load(&source, &from).map_err(text)?.store;
         let carries = format.carries();
         let holds = |k: ItemKind| carries.items.contains(&k);
+        // Folders don't go into memory, and NSS keeps chains apart: `nss` takes every store there.
+        if !format.folder_files().is_empty() {
+            return Ok(false);
+        }
         if before.entries.is_empty()
             || !before.entries.iter().all(|e| holds(e.item.kind()))
             || (!carries.many && before.entries.len() != 1)
@@ -399,7 +403,7 @@ fn fold_labels(list: &mut [Seen], format: &dyn Format) {
     for seen in list {
         seen.label = match format.carries().labels {
             Labels::None => None,
-            Labels::Optional => seen.label.take(),
+            Labels::Optional | Labels::BySubject => seen.label.take(),
             Labels::Unique(fold) => seen.label.take().map(|l| fold(&l)),
         };
     }

@@ -1,7 +1,7 @@
 //! How a rebuilt store takes the place of the current one: interrupted at every step, watched by readers,
 //! locked by others, refused, rolled back.
 
-use crate::support::{Passwords, Ran, World, keyferry, must, run, scratch, seen, testdata};
+use crate::support::{Passwords, Ran, World, keyferry, must, root, run, scratch, seen, testdata};
 use formats::place::Source;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -272,12 +272,14 @@ fn a_bundle_that_is_no_bundle_is_refused() {
 fn a_wrong_password_changes_nothing() {
     let place = Place::new();
     place.fresh(STORES);
-    // The certificates of a PEM file need no password, but its key does.
-    for store in STORES {
+    for store in STORES.iter().filter(|s| !s.ends_with(".pem")) {
         let ran = run(place.rebuild(&[store], "part.bundle").env("KEYFERRY_PASSWORD", "wrong"));
         assert_eq!(ran.status, 4, "{store}: {}", ran.err);
         assert_eq!(place.content(store), OLD, "{store}");
     }
+    // A PEM file has no password of its own; its key goes along as it stands, under the password it has.
+    run(place.rebuild(&["client.pem"], "part.bundle").env("KEYFERRY_PASSWORD", "wrong"));
+    assert_eq!(place.content("client.pem").keys, 1);
 }
 
 #[test]
@@ -325,4 +327,14 @@ fn old_generations_are_kept_and_counted() {
         let now = place.content(name);
         assert!(now == OLD || now == NEW, "{name}: {now:?}");
     }
+}
+
+/// Every system call by which a store changes, failed and killed at: the script says how.
+#[test]
+fn no_fault_of_the_system_leaves_half_a_store() {
+    let mut faults = Command::new("python3");
+    faults.arg(root().join("scripts/faults.py")).arg(keyferry().get_program()).arg(testdata(""));
+    let ran = run(&mut faults);
+    assert_eq!(ran.status, 0, "{}\n{}", ran.out, ran.err);
+    println!("{}", ran.out);
 }

@@ -217,12 +217,13 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
 }
 
 fn described(named: &Named) -> String {
-    format!("\"{}\"  {}", Printable(&named.label), Printable(&named.subject))
+    format!("\"{}\"  {}", Printable(&named.label), Printable(&named.subject()))
 }
 
 fn as_json(store: &StoreReport) -> serde_json::Value {
     let named = |list: &[Named]| -> Vec<_> {
-        let one = |n: &Named| serde_json::json!({"label": n.label, "subject": n.subject, "sha256": n.sha256});
+        let one =
+            |n: &Named| serde_json::json!({"label": n.label, "subject": n.subject(), "sha256": n.sha256()});
         list.iter().map(one).collect()
     };
     let losses: Vec<_> = store.losses.iter().map(loss_json).collect();

@@ -168,8 +168,8 @@ struct Derived {
     key: Zeroizing<Vec<u8>>,
 }
 
-/// More would only hold memory: real stores have a few distinct salts, hostile ones have many.
-const CACHED: usize = 256;
+/// More would only hold memory: most stores have a few distinct salts, NSS's one for each record.
+const CACHED: usize = 4096;
 
 impl KeyCache {
     /// The key for `from`, deriving it with `derive` if it isn't known yet. `from` are the parts that

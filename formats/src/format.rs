@@ -5,12 +5,18 @@ use crate::error::{Error, Result};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// One store format. It states all facts about itself: help, detection, options, completions, the
 /// tables of the documentation and the test cases are derived from [`FORMATS`].
 pub trait Format: Sync {
     /// The name, as in `jks:PATH` and `--to jks`.
     fn name(&self) -> &'static str;
+
+    /// Other names that mean the same in `NAME:PATH`.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// What it is, for people: "Java KeyStore".
     fn title(&self) -> &'static str;
@@ -36,15 +42,35 @@ pub trait Format: Sync {
         false
     }
 
+    /// Why an entry of a kind that [`Format::carries`] names can't be held after all (an unknown curve, an
+    /// object of another format); `None` where it can. Its key is open.
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        let _ = entry;
+        None
+    }
+
+    /// A private key's PKCS#8 as it comes back, where the format keeps a key's numbers and not the bytes
+    /// around them; `None` where bytes come back as they went in.
+    fn canonical_key(&self, pkcs8: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let _ = pkcs8;
+        None
+    }
+
+    /// How an existing store of this format is changed, if it must not be exchanged.
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        None
+    }
+
+    /// The files of a store that is a folder; none for stores that are files. A folder can't go to standard
+    /// output.
+    fn folder_files(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether it holds each certificate once and as an entry of its own, the signers of a key's chain too,
     /// and makes chains from them. Then `jobs::prepare` hands a store over in that shape.
     fn flat(&self) -> bool {
         false
-    }
-
-    /// Why an entry can't be held although its kind is among [`Carries::items`].
-    fn refuses(&self, _entry: &Entry) -> Option<&'static str> {
-        None
     }
 
     /// Kinds of entry that stand in a file beside the store, and so can't go to standard output.
@@ -78,6 +104,14 @@ pub trait Format: Sync {
         to: &mut Staging,
         ctx: &Ctx<'_>,
     ) -> Result<Vec<Loss>>;
+}
+
+/// Changes an existing store where it is, for stores that other programs have open.
+pub trait InPlace {
+    /// Makes the store at `store` hold `wanted`, prepared as for [`Format::write`], in one transaction: what
+    /// it holds besides and this program doesn't understand stays. It reads back before it commits. After an
+    /// error, and with `dry_run`, the store is as it was. Returns what the store can't say.
+    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>>;
 }
 
 /// How sure a format is that bytes are its own.
@@ -117,6 +151,8 @@ pub enum Labels {
     Optional,
     /// Every entry has one, and no two are equal after this function (`JKS` compares in lower case).
     Unique(fn(&str) -> String),
+    /// Every certificate is there once and has one; two may be equal only if the subjects are (NSS).
+    BySubject,
 }
 
 /// What a format can say of a certificate's trust.
@@ -169,11 +205,12 @@ pub const FORMATS: &[&dyn Format] = &[
     &crate::pem::Pem,
     &crate::der::DerFile,
     &crate::p7b::P7b,
+    &crate::nss::Nss,
 ];
 
 /// The format called `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
-    FORMATS.iter().copied().find(|f| f.name() == name)
+    FORMATS.iter().copied().find(|f| f.name() == name || f.aliases().contains(&name))
 }
 
 /// The format that a file name's extension stands for, in any case of letters.

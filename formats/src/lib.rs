@@ -20,6 +20,7 @@ pub mod jobs;
 mod kdb;
 mod loose;
 pub mod model;
+pub mod nss;
 mod p12;
 mod p7b;
 mod pem;
@@ -30,6 +31,7 @@ pub mod storeset;
 pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
 pub use error::{Error, Kind, Result};
 pub use format::{
-    Carries, FORMATS, Format, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix, detect, names,
+    Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix,
+    detect, names,
 };
 pub use kdb::stash;

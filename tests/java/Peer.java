@@ -92,6 +92,7 @@ public class Peer {
                 socket.getOutputStream().write(("HTTP/1.0 200 OK\r\nContent-Length: " + body.length()
                     + "\r\nConnection: close\r\n\r\n" + body).getBytes(StandardCharsets.UTF_8));
                 socket.getOutputStream().flush();
+                socket.shutdownOutput();
                 // Until the client hangs up, or it would see a reset instead of the answer.
                 while (in.readLine() != null) { }
             } catch (IOException e) {

@@ -31,7 +31,7 @@ impl Build<'_> {
         if !losses.iter().all(|l| self.allow.allows(l)) {
             return Ok(false);
         }
-        let expected = Expected::of(self.store, self.format.carries().labels);
+        let expected = Expected::of(self.store, self.format);
         let back = self.format.read(&staging.source()?, self.ctx).map_err(named)?;
         expected.check(&back, self.ctx).map_err(named)?;
         Ok(true)

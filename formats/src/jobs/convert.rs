@@ -74,6 +74,12 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
     let build =
         Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
     match job.to {
+        Output::Memory if !job.to_format.folder_files().is_empty() => {
+            return Err(Error::refused(format!(
+                "a {} store is a folder, which can't go to standard output",
+                job.to_format.name()
+            )));
+        }
         Output::Memory => {
             let mut staging = Staging::stream();
             report.written = build.stage(&mut staging, &mut report.losses)?;
@@ -86,12 +92,19 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
 
 fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
     let target = storeset::resolve(path)?;
-    let exists = storeset::is_there(&target)?;
+    let folder = !job.to_format.folder_files().is_empty();
+    if folder && storeset::is_there(&target)? && !is_empty_folder(&target) {
+        return Err(Error::refused("exists already, and a folder is never exchanged")
+            .hint("name a new folder; keyferry rebuild changes an existing database where it is"));
+    }
+    let exists = !folder && storeset::is_there(&target)?;
     if exists && !job.force {
         return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
     }
     // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
-    storeset::replaceable(&target)?;
+    if !folder {
+        storeset::replaceable(&target)?;
+    }
     let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
     if !exists {
         storeset::clear_leftovers(&target);
@@ -108,6 +121,10 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
         }
     }
     Ok(())
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut items| items.next().is_none())
 }
 
 /// Standard output takes one file: what stands in another one beside the store is lost.

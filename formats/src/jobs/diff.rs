@@ -126,7 +126,7 @@ impl Fold {
     fn of(a: &Loaded, b: &Loaded) -> Fold {
         let folds = [a, b].into_iter().filter_map(|l| match l.format.carries().labels {
             Labels::Unique(fold) => Some(fold),
-            Labels::None | Labels::Optional => None,
+            Labels::None | Labels::Optional | Labels::BySubject => None,
         });
         Fold(folds.collect())
     }

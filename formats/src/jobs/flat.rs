@@ -55,7 +55,7 @@ pub(super) fn flatten(entries: Vec<Entry>, to: &dyn Format, losses: &mut Vec<Los
         let mut signer = Entry::new(Item::Cert(link.cert.clone()));
         signer.label = link.label;
         signer.attrs = link.attrs;
-        if let Some(why) = to.refuses(&signer) {
+        if let Some(why) = to.cannot_hold(&signer) {
             losses.push(Loss::new(LossKind::Chain, signer.label_text(), why));
             continue;
         }

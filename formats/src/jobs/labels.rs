@@ -1,43 +1,43 @@
 //! Labels for entries that have none, and for formats that allow no two alike.
 
+use super::Map;
 use crate::asn1::{cert_fields, oid};
 use crate::format::Labels;
 use crate::model::{Entry, Item, Label, Loss, LossKind};
 use crate::query::dn;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 
 /// Makes the labels of `entries` fit what a format demands.
 ///
 /// An entry without a label gets one from CN, else O, OU; where that is taken, ` #2` and so on in the
 /// order of the certificates' fingerprints: never an index, so that the same certificate keeps its label
 /// whatever else is in the store. Labels that were given and collide are changed too, which is a loss.
-pub(super) fn fit(entries: &mut [Entry], labels: Labels, losses: &mut Vec<Loss>) {
-    let Labels::Unique(fold) = labels else { return };
-    let mut taken: HashMap<String, usize> = HashMap::with_capacity(entries.len());
+pub(super) fn fit(entries: &mut Vec<Entry>, labels: Labels, losses: &mut Vec<Loss>) {
+    let fold = match labels {
+        Labels::None | Labels::Optional => return,
+        Labels::BySubject => return super::nicknames::fit(entries, losses),
+        Labels::Unique(fold) => fold,
+    };
+    let mut taken: Map<String, usize> = Map::with_capacity_and_hasher(entries.len(), Default::default());
     let mut unnamed = Vec::new();
     for (at, entry) in entries.iter_mut().enumerate() {
         let Some(label) = entry.label.as_ref().filter(|l| !l.bytes().is_empty()) else {
-            unnamed.push((at, made_from(entry)));
+            let text = made_from(entry);
+            unnamed.push((at, fold(&text), text));
             continue;
         };
-        let text = match label.as_str() {
-            Some(text) => text.to_owned(),
-            None => {
-                let text = label.text().into_owned();
-                losses.push(Loss::new(LossKind::Label, &*text, "the label is not UTF-8 text"));
-                text
-            }
-        };
-        let free = first_free(&mut taken, &text, fold);
-        if free != text {
-            losses.push(Loss::new(
-                LossKind::Label,
-                &*text,
-                format!("another entry has this label; this one becomes \"{free}\""),
-            ));
+        let text = label.text();
+        if label.as_str().is_none() {
+            losses.push(Loss::new(LossKind::Label, &*text, "the label is not UTF-8 text"));
         }
-        entry.label = Some(free.into());
+        let free = first_free(&mut taken, &text, fold(&text), fold);
+        if let Some(free) = &free {
+            let detail = format!("another entry has this label; this one becomes \"{free}\"");
+            losses.push(Loss::new(LossKind::Label, &*text, detail));
+        }
+        if free.is_some() || label.as_str().is_none() {
+            entry.label = Some(Label::from(free.unwrap_or_else(|| text.into_owned())));
+        }
     }
     name(entries, unnamed, &mut taken, fold);
 }
@@ -45,28 +45,43 @@ pub(super) fn fit(entries: &mut [Entry], labels: Labels, losses: &mut Vec<Loss>)
 /// Names the entries at the given places. Only where two want the same name are fingerprints compared.
 fn name(
     entries: &mut [Entry],
-    unnamed: Vec<(usize, String)>,
-    taken: &mut HashMap<String, usize>,
+    unnamed: Vec<(usize, String, String)>,
+    taken: &mut Map<String, usize>,
     fold: fn(&str) -> String,
 ) {
-    let mut wanted: HashMap<String, usize> = HashMap::with_capacity(unnamed.len());
-    for (_, text) in &unnamed {
-        *wanted.entry(fold(text)).or_default() += 1;
+    let mut wanted: Map<&str, usize> = Map::with_capacity_and_hasher(unnamed.len(), Default::default());
+    for (_, folded, _) in &unnamed {
+        *wanted.entry(folded).or_default() += 1;
     }
-    let (mut contested, alone): (Vec<_>, Vec<_>) =
-        unnamed.into_iter().partition(|(_, text)| wanted.get(&fold(text)).is_some_and(|n| *n > 1));
-    contested.sort_by_cached_key(|(at, _)| fingerprint(&entries[*at]));
-    for (at, text) in alone.into_iter().chain(contested) {
-        entries[at].label = Some(Label::from(first_free(taken, &text, fold)));
+    let several: Vec<bool> =
+        unnamed.iter().map(|(_, f, _)| wanted.get(&**f).is_some_and(|n| *n > 1)).collect();
+    let mut contested = Vec::new();
+    for ((at, folded, text), several) in unnamed.into_iter().zip(several) {
+        if several {
+            contested.push((at, folded, text));
+        } else {
+            let free = first_free(taken, &text, folded, fold);
+            entries[at].label = Some(Label::from(free.unwrap_or(text)));
+        }
+    }
+    contested.sort_by_cached_key(|(at, ..)| fingerprint(&entries[*at]));
+    for (at, folded, text) in contested {
+        let free = first_free(taken, &text, folded, fold);
+        entries[at].label = Some(Label::from(free.unwrap_or(text)));
     }
 }
 
-/// `text`, or the first of `text #2`, `text #3` … that nobody has; it is taken from then on.
-fn first_free(taken: &mut HashMap<String, usize>, text: &str, fold: fn(&str) -> String) -> String {
-    let key = fold(text);
+/// `None` where `text`, which folds to `key`, is free; else the first of `text #2`, `text #3` … that is. It
+/// is taken from then on.
+fn first_free(
+    taken: &mut Map<String, usize>,
+    text: &str,
+    key: String,
+    fold: fn(&str) -> String,
+) -> Option<String> {
     let Some(mut n) = taken.get(&key).copied() else {
         taken.insert(key, 2);
-        return text.to_owned();
+        return None;
     };
     loop {
         let candidate = format!("{text} #{n}");
@@ -76,13 +91,13 @@ fn first_free(taken: &mut HashMap<String, usize>, text: &str, fold: fn(&str) -> 
             taken.insert(folded, 2);
             // The next one with this text starts counting here: no quadratic search.
             taken.insert(key, n);
-            return candidate;
+            return Some(candidate);
         }
     }
 }
 
 /// The label that an entry without one gets.
-fn made_from(entry: &Entry) -> String {
+pub(super) fn made_from(entry: &Entry) -> String {
     let of_name = |name: &[u8]| {
         [oid::CN, oid::O, oid::OU]
             .iter()

@@ -8,6 +8,7 @@ pub mod edit;
 mod flat;
 mod labels;
 pub mod list;
+mod nicknames;
 mod prepare;
 pub mod rebuild;
 pub mod stash;
@@ -20,6 +21,12 @@ use crate::format::{Format, detect};
 use crate::model::{Loss, LossKind, Store};
 use crate::place::Source;
 use std::path::Path;
+
+/// Maps over what files hold: a store has tens of thousands of certificates, and the standard hash of each
+/// costs as much as moving it. Randomly keyed, so nobody can prepare collisions.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+/// See [`Map`].
+type Set<T> = std::collections::HashSet<T, foldhash::fast::RandomState>;
 
 /// A store to read: where, in which format (if the caller forces one), with which passwords.
 pub struct Input<'a> {

@@ -1,14 +1,14 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::labels;
+use super::{Set, labels};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
 /// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
@@ -141,11 +141,11 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
-    let refused = to.refuses(&entry);
-    if items.contains(&kind) && refused.is_none() {
-        entries.push(entry);
-        return;
-    }
+    let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
+        (true, None) => return entries.push(entry),
+        (true, why) => why,
+        (false, _) => None,
+    };
     let word = match kind {
         ItemKind::Key => "private keys",
         ItemKind::Secret => "secret keys",
@@ -154,7 +154,7 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
         ItemKind::Crl => "revocation lists",
         ItemKind::Other => "objects of this type",
     };
-    let why = refused.map_or_else(|| format!("{} holds no {word}", to.name()), str::to_owned);
+    let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
     losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
     certificates_of(entry, entries, items);
 }
@@ -187,7 +187,7 @@ pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[I
 
 /// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
 pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
-    let mut seen = HashSet::with_capacity(entries.len());
+    let mut seen = Set::with_capacity_and_hasher(entries.len(), Default::default());
     entries.retain(|e| match &e.item {
         Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
         _ => true,

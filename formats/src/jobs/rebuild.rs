@@ -4,7 +4,7 @@ use super::build::Build;
 use super::list::{hex, sha256_hex};
 use super::prepare::prepare;
 use super::verify::Expected;
-use super::{AllowLoss, Input};
+use super::{AllowLoss, Input, Map, Set};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -15,7 +15,6 @@ use crate::query::dn;
 use crate::storeset::{self, Step};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// One store to rebuild.
@@ -61,10 +60,20 @@ pub struct Rebuild<'a> {
 pub struct Named {
     /// Its label in the store.
     pub label: String,
+    /// The certificate.
+    pub certificate: Der,
+}
+
+impl Named {
     /// Its subject, RFC 4514.
-    pub subject: String,
+    pub fn subject(&self) -> String {
+        cert_fields(&self.certificate).map(|f| dn::rfc4514(f.subject)).unwrap_or_default()
+    }
+
     /// SHA-256 of its DER, lower-case hex.
-    pub sha256: String,
+    pub fn sha256(&self) -> String {
+        sha256_hex(&self.certificate)
+    }
 }
 
 /// What became of one store.
@@ -143,7 +152,7 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
 
 /// A store that is named twice would wait for its own lock.
 fn no_repeats(targets: &[Target<'_>]) -> Result<()> {
-    let mut seen = HashSet::with_capacity(targets.len());
+    let mut seen = Set::default();
     for target in targets {
         let path = storeset::resolve(target.path)?;
         // Where its folder can't be found, that is said later.
@@ -172,6 +181,10 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
             None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
             Some(Staged::Same) => warn(place.record(digest), warnings),
+            Some(Staged::InPlace(wanted, before)) => match change(place, &wanted, job.on_step) {
+                Ok(()) => done.push(Done::Changed(place, before)),
+                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
+            },
             Some(Staged::Ready(staging)) => {
                 let how = storeset::Commit {
                     store: &place.path,
@@ -182,7 +195,7 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
                 match storeset::commit(staging, &how) {
                     Ok(committed) => {
                         report.old.clone_from(&committed.old);
-                        done.push(committed);
+                        done.push(Done::Swapped(committed));
                     }
                     Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
                 }
@@ -209,9 +222,34 @@ fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
     warnings.extend(outcome.err().map(|e| e.to_string()));
 }
 
+/// Something that can be taken back.
+enum Done<'a> {
+    Swapped(storeset::Committed),
+    /// A store that was changed where it is, and what it held before.
+    Changed(&'a Located<'a>, Box<Store>),
+}
+
+impl Done<'_> {
+    fn undo(self) -> Result<()> {
+        match self {
+            Done::Swapped(committed) => committed.undo(),
+            Done::Changed(place, before) => change(place, &before, &|_| Ok(())),
+        }
+    }
+}
+
+/// Changes a store where it is.
+fn change(place: &Located<'_>, wanted: &Store, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
+    on_step(Step::Rename)?;
+    match place.format.in_place() {
+        Some(in_place) => in_place.apply(&place.path, wanted, false, &place.target.ctx).map(drop),
+        None => Err(Error::unsupported("a store of this format can't be changed in place")),
+    }
+}
+
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
 /// said with it.
-fn take_back(done: Vec<storeset::Committed>, cause: Error) -> Error {
+fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
     let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
     failed.fold(cause, |cause, e| {
         let place = cause.place().path.clone();
@@ -240,6 +278,8 @@ enum Staged {
     Same,
     /// Written and read back.
     Ready(Staging),
+    /// To be changed where it is: what it shall hold, and what it holds now.
+    InPlace(Box<Store>, Box<Store>),
     /// A loss that nobody allowed.
     Refused,
 }
@@ -280,14 +320,29 @@ impl<'a> Located<'a> {
         let (Some(current), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
             return Ok(false);
         };
-        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == sha256_hex(current.bytes()?))
+        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == self.store_digest(current)?)
     }
 
     /// Notes what this store was made from, for [`Located::is_current`].
     fn record(&self, digest: &[u8; 32]) -> Result<()> {
         let store = Source::open(&self.path)?;
-        storeset::Record::made(hex(digest), sha256_hex(store.bytes()?), self.target.ctx.session.now_ms)
+        storeset::Record::made(hex(digest), self.store_digest(&store)?, self.target.ctx.session.now_ms)
             .write(&self.path)
+    }
+
+    fn store_digest(&self, store: &Source) -> Result<String> {
+        if !store.is_directory() {
+            return Ok(sha256_hex(store.bytes()?));
+        }
+        let mut hash = Sha256::new();
+        for name in self.format.folder_files() {
+            add(&mut hash, name.as_bytes());
+            match Source::open(&store.path().join(name)) {
+                Ok(file) => add(&mut hash, file.bytes()?),
+                Err(_) => add(&mut hash, b""),
+            }
+        }
+        Ok(hex(&hash.finalize()))
     }
 
     fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {
@@ -306,6 +361,15 @@ impl<'a> Located<'a> {
             // Nothing is lost by leaving a store as it is.
             report.losses.clear();
             return Ok(Staged::Same);
+        }
+        if let (Some(true), Some(in_place)) =
+            (self.current.as_ref().map(Source::is_directory), self.format.in_place())
+        {
+            let named = |e: Error| e.in_format(self.format.name());
+            report.losses.extend(in_place.apply(&self.path, &store, true, ctx).map_err(named)?);
+            report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+            let ready = Staged::InPlace(Box::new(store), Box::new(current));
+            return Ok(if report.changed { ready } else { Staged::Refused });
         }
         let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };
         let build =
@@ -399,7 +463,7 @@ struct Wanted {
 impl Wanted {
     fn load(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let mut public: Vec<Entry> = Vec::new();
-        let mut seen: HashSet<Der> = HashSet::new();
+        let mut seen: Set<Der> = Set::default();
         for bundle in &job.bundles {
             let path = bundle.source.path();
             let loaded = super::load(bundle)?;
@@ -443,7 +507,7 @@ impl Wanted {
     /// the bundles' certificates, those it has already as they stand in it.
     fn merge(&self, current: &Store, ctx: &Ctx<'_>, losses: &mut Vec<Loss>) -> Result<Store> {
         let mut entries = Vec::with_capacity(self.public.len() + 1);
-        let known: HashMap<&Der, &Entry> = current
+        let known: Map<&Der, &Entry> = current
             .entries
             .iter()
             .filter_map(|e| match &e.item {
@@ -487,7 +551,7 @@ impl Wanted {
             entries.push(key);
         }
         // A key's own certificate is there with the key; a second entry would only be another label for it.
-        let leaves: HashSet<Der> =
+        let leaves: Set<Der> =
             entries.iter().filter(|e| e.secret().is_some()).filter_map(|e| e.object().cloned()).collect();
         for new in &self.public {
             let Item::Cert(der) = &new.item else {
@@ -558,7 +622,7 @@ fn selects(label: &str, entry: &Entry) -> bool {
 
 /// What comes in, what goes, what stays.
 fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
-    let lone = |s: &Store| -> HashSet<Der> {
+    let lone = |s: &Store| -> Set<Der> {
         s.entries
             .iter()
             .filter(|e| matches!(e.item, Item::Cert(_)))
@@ -584,18 +648,14 @@ fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
 }
 
 fn named(entry: &Entry, certificate: &Der) -> Named {
-    Named {
-        label: entry.label_text().into_owned(),
-        subject: cert_fields(certificate).map(|f| dn::rfc4514(f.subject)).unwrap_or_default(),
-        sha256: sha256_hex(certificate),
-    }
+    Named { label: entry.label_text().into_owned(), certificate: certificate.clone() }
 }
 
 /// Whether the current store already is what was to be written: the same entries under the same labels,
 /// keys and chains included, in any order.
 fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<'_>) -> bool {
     let same_size = current.entries.len() == new.entries.len();
-    let trust = |s: &Store| -> HashMap<Der, Option<crate::model::Trust>> {
+    let trust = |s: &Store| -> Map<Der, Option<crate::model::Trust>> {
         s.entries
             .iter()
             .filter(|e| matches!(e.item, Item::Cert(_)))
@@ -610,5 +670,5 @@ fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<
     same_size
         && current.defects.is_empty()
         && !trust_differs()
-        && Expected::of(new, format.carries().labels).check(current, ctx).is_ok()
+        && Expected::of(new, format).check(current, ctx).is_ok()
 }

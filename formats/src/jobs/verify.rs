@@ -7,48 +7,56 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
-use crate::format::Labels;
+use crate::format::{Format, Labels};
 use crate::model::{Entry, Item, Secret, Store};
 use foldhash::quality::FixedState;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
-/// 128 bits, not keyed: the two stores differ by accident or not at all.
-type Print = (u64, u64);
+// Keyed by prints, which are hashes already; for the rest see `Print`.
+type Map<K, V> = HashMap<K, V, FixedState>;
+type Set<K> = HashSet<K, FixedState>;
+
+/// 64 bits, not keyed: the two stores differ by accident or not at all.
+type Print = u64;
 
 /// What a store must hold when it is read back.
-pub(super) struct Expected {
-    keys: HashMap<Print, (usize, String)>,
-    /// Everything that is no key: its label, and the certificate where it is one.
-    lone: HashMap<Print, (String, Option<Print>)>,
-    certificates: HashSet<Print>,
-    links: HashSet<Print>,
-    labels: Labels,
+pub(super) struct Expected<'a> {
+    format: &'static dyn Format,
+    /// How often each key, and one entry that has it.
+    keys: Map<Print, (usize, &'a Entry)>,
+    /// Everything that is no key, and its certificate where it is one.
+    lone: Map<Print, (&'a Entry, Option<Print>)>,
+    /// Every certificate, alone or in a chain.
+    certificates: Set<Print>,
+    links: Set<Print>,
 }
 
-impl Expected {
-    /// Remembers `store` as it is handed to a writer whose format labels as `labels` says.
-    pub(super) fn of(store: &Store, labels: Labels) -> Self {
+impl<'a> Expected<'a> {
+    /// Remembers `store` as it is handed to the writer of `format`.
+    pub(super) fn of(store: &'a Store, format: &'static dyn Format) -> Self {
+        let size = store.entries.len();
         let mut e = Expected {
-            keys: HashMap::new(),
-            lone: HashMap::with_capacity(store.entries.len()),
-            certificates: HashSet::with_capacity(store.entries.len()),
-            links: HashSet::new(),
-            labels,
+            format,
+            keys: Map::default(),
+            lone: Map::with_capacity_and_hasher(size, FixedState::default()),
+            certificates: Set::with_capacity_and_hasher(size, FixedState::default()),
+            links: Set::default(),
         };
         for entry in &store.entries {
             match &entry.item {
                 Item::Key { chain, .. } => {
-                    e.keys.entry(e.key_print(entry)).or_insert((0, entry.label_text().into_owned())).0 += 1;
+                    e.keys.entry(key_print(entry, format)).or_insert((0, entry)).0 += 1;
                     e.links.extend(chain.iter().map(|l| print(&*l.cert)));
                 }
-                Item::Cert(c) => {
-                    let certificate = print(&**c);
-                    e.certificates.insert(certificate);
-                    e.lone.insert(e.lone_print(entry), (entry.label_text().into_owned(), Some(certificate)));
-                }
-                _ => {
-                    e.lone.insert(e.lone_print(entry), (entry.label_text().into_owned(), None));
+                item => {
+                    let certificate = match item {
+                        Item::Cert(c) => Some(print(&**c)),
+                        _ => None,
+                    };
+                    e.certificates.extend(certificate);
+                    e.lone.insert(lone_print(entry, format), (entry, certificate));
                 }
             }
         }
@@ -61,46 +69,37 @@ impl Expected {
         if let Some(defect) = back.defects.first() {
             return Err(wrong(format!("it can't be read back: {}", defect.message())));
         }
+        let size = back.entries.len();
         let mut keys = self.keys.clone();
-        let mut lone: HashSet<Print> = HashSet::with_capacity(back.entries.len());
-        let mut seen: HashSet<Print> = HashSet::with_capacity(back.entries.len());
+        let mut lone: Set<Print> = Set::with_capacity_and_hasher(size, FixedState::default());
+        let mut seen: Set<Print> = Set::with_capacity_and_hasher(size, FixedState::default());
         for entry in &back.entries {
+            if let Some(secret) = entry.secret() {
+                reopen(secret, ctx)?;
+            }
             match &entry.item {
-                Item::Key { key, chain } => {
-                    reopen(key, ctx)?;
-                    match keys.get_mut(&self.key_print(entry)) {
+                Item::Key { chain, .. } => {
+                    match keys.get_mut(&key_print(entry, self.format)) {
                         Some((n, _)) if *n > 0 => *n -= 1,
-                        _ => {
-                            return Err(wrong(format!(
-                                "the key \"{}\" came back different",
-                                entry.label_text()
-                            )));
-                        }
+                        _ => return Err(different(entry)),
                     }
                     seen.extend(chain.iter().map(|l| print(&*l.cert)));
                 }
                 Item::Cert(c) => {
                     seen.insert(print(&**c));
-                    lone.insert(self.lone_print(entry));
+                    lone.insert(lone_print(entry, self.format));
                 }
-                item => {
-                    if let Some(secret) = entry.secret() {
-                        reopen(secret, ctx)?;
-                    }
-                    let p = self.lone_print(entry);
+                _ => {
+                    let p = lone_print(entry, self.format);
                     if !self.lone.contains_key(&p) {
-                        return Err(wrong(format!(
-                            "\"{}\" ({}) came back different",
-                            entry.label_text(),
-                            item.kind().name()
-                        )));
+                        return Err(different(entry));
                     }
                     lone.insert(p);
                 }
             }
         }
-        if let Some((_, label)) = keys.values().find(|(n, _)| *n > 0) {
-            return Err(wrong(format!("the key \"{label}\" is missing")));
+        if let Some((_, entry)) = keys.values().find(|(n, _)| *n > 0) {
+            return Err(wrong(format!("the key \"{}\" is missing", entry.label_text())));
         }
         if seen.iter().any(|p| !self.certificates.contains(p)) {
             return Err(wrong("it holds a certificate that nobody put there".to_owned()));
@@ -112,29 +111,47 @@ impl Expected {
         // it stood.
         let in_chain = |c: &Option<Print>| c.is_some_and(|c| self.links.contains(&c));
         match self.lone.iter().find(|(p, (_, c))| !lone.contains(*p) && !in_chain(c)) {
-            Some((_, (label, _))) => Err(wrong(format!("the entry \"{label}\" came back different"))),
+            Some((_, (entry, _))) => Err(different(entry)),
             None => Ok(()),
         }
     }
+}
 
-    fn key_print(&self, entry: &Entry) -> Print {
-        let leaf: &[u8] = entry.object().map_or(&[], |d| d);
-        print((self.label(entry), leaf, material(entry)))
-    }
+fn key_print(entry: &Entry, format: &dyn Format) -> Print {
+    let leaf: &[u8] = entry.object().map_or(&[], |d| d);
+    with_material(entry, format, |m| print((label(entry, format), leaf, m)))
+}
 
-    fn lone_print(&self, entry: &Entry) -> Print {
-        let body: &[u8] = entry.object().map_or(&[], |d| d);
-        print((self.label(entry), entry.item.kind(), body, material(entry)))
-    }
+fn lone_print(entry: &Entry, format: &dyn Format) -> Print {
+    let body: &[u8] = entry.object().map_or(&[], |d| d);
+    with_material(entry, format, |m| print((label(entry, format), entry.item.kind(), body, m)))
+}
 
-    /// The label as far as the format keeps it.
-    fn label(&self, entry: &Entry) -> String {
-        match self.labels {
-            Labels::None => String::new(),
-            Labels::Optional => entry.label_text().into_owned(),
-            Labels::Unique(fold) => fold(&entry.label_text()),
-        }
+/// The key's bytes: in the clear where it is open (in the format's own form, if it has one), as they stand
+/// in the file where it stayed sealed.
+fn with_material(entry: &Entry, format: &dyn Format, print: impl Fn((bool, &[u8])) -> Print) -> Print {
+    let Some(secret) = entry.secret() else { return print((true, &[])) };
+    match secret.opened() {
+        Some(key) if matches!(entry.item, Item::Symmetric(_)) => print((true, &key.bytes)),
+        Some(key) => match format.canonical_key(&key.bytes) {
+            Some(canonical) => print((true, &canonical)),
+            None => print((true, &key.bytes)),
+        },
+        None => print((false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[]))),
     }
+}
+
+/// The label as far as the format keeps it.
+fn label<'a>(entry: &'a Entry, format: &dyn Format) -> Cow<'a, str> {
+    match format.carries().labels {
+        Labels::None => Cow::Borrowed(""),
+        Labels::Optional | Labels::BySubject => entry.label_text(),
+        Labels::Unique(fold) => Cow::Owned(fold(&entry.label_text())),
+    }
+}
+
+fn different(entry: &Entry) -> Error {
+    wrong(format!("\"{}\" ({}) came back different", entry.label_text(), entry.item.kind().name()))
 }
 
 /// Opens a key again; one that was copied as it stood, under a password that nobody gave, stays sealed.
@@ -146,22 +163,8 @@ fn reopen(key: &Secret, ctx: &Ctx<'_>) -> Result<()> {
     }
 }
 
-/// The key's bytes: in the clear where it is open, as they stand in the file where it stayed sealed.
-fn material(entry: &Entry) -> (bool, &[u8]) {
-    let Some(secret) = entry.secret() else { return (true, &[]) };
-    match secret.opened() {
-        Some(key) => (true, &key.bytes),
-        None => (false, secret.seal().and_then(|s| s.raw()).unwrap_or(&[])),
-    }
-}
-
 fn print<T: Hash>(what: T) -> Print {
-    let half = |seed| {
-        let mut h = FixedState::with_seed(seed).build_hasher();
-        what.hash(&mut h);
-        h.finish()
-    };
-    (half(1), half(2))
+    FixedState::default().hash_one(what)
 }
 
 fn wrong(message: String) -> Error {

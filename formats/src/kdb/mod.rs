@@ -82,8 +82,8 @@ impl Format for Kdb {
         true
     }
 
-    fn refuses(&self, entry: &Entry) -> Option<&'static str> {
-        encode::refuses(entry)
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        encode::refuses(entry).map(str::to_owned)
     }
 
     fn beside(&self) -> &'static [ItemKind] {

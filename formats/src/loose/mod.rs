@@ -9,9 +9,10 @@ mod chain;
 mod pair;
 mod seal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trust;
 
+pub(crate) use pair::NOBODYS;
 pub(crate) use seal::{EncryptedPkcs8, Place, passwords};
 pub(crate) use trust::trust_loss;
 

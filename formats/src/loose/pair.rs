@@ -18,6 +18,9 @@ use crate::model::{Der, Entry, Item, Label, Link};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 
+/// The localKeyID with which our writers mark an enciphered key that has no certificate.
+pub(crate) const NOBODYS: &[u8] = &[0];
+
 /// Keys that are compared byte for byte to find one that repeats another: only a hostile file has more.
 const MAX_COMPARED: usize = 16;
 
@@ -122,14 +125,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Pairs keys whose public half isn't known, by what stands around them. Returns those that are left.
+    /// Pairs keys whose public half isn't known, by what stands around them. Returns those in doubt.
     fn by_hints(&mut self, mut open: Vec<usize>) -> Vec<usize> {
         if open.is_empty() {
             return open;
         }
         let free = Free::new(self.pieces, &self.plan.pairs);
         let mut ids: HashMap<&[u8], Vec<usize>> = HashMap::new();
-        for at in &free.certs {
+        for at in free.certs.iter().chain(&free.requests) {
             if let Some(id) = key_id(&self.pieces[*at]) {
                 ids.entry(id).or_default().push(*at);
             }
@@ -142,6 +145,8 @@ impl<'a> Planner<'a> {
             leaf.is_none()
         });
         self.plan.pairs.extend(found);
+        // One that is said to belong to nothing isn't guessed at.
+        open.retain(|key| key_id(&self.pieces[*key]) != Some(NOBODYS));
         let free = Free::new(self.pieces, &self.plan.pairs);
         let found = match open[..] {
             [] => Vec::new(),
@@ -352,6 +357,7 @@ impl Free {
 }
 
 /// Pairs several keys with the leaf after each, or before each if the first of all stands before its key.
+/// Where one of them has none there, that isn't how the file was laid out, and nothing is guessed.
 fn neighbours(pieces: &[Piece], keys: &[usize], free: &Free) -> Vec<(usize, usize)> {
     let free: HashSet<usize> = free.certs.iter().copied().collect();
     let leaf = |key: usize, at: usize| {
@@ -363,7 +369,8 @@ fn neighbours(pieces: &[Piece], keys: &[usize], free: &Free) -> Vec<(usize, usiz
     let after = |key: usize| leaf(key, key + 1);
     let backwards = keys.first().is_some_and(|key| before(*key).is_some());
     let neighbour = |key: usize| if backwards { before(key) } else { after(key) };
-    keys.iter().filter_map(|key| neighbour(*key).map(|leaf| (*key, leaf))).collect()
+    let pairs: Option<Vec<_>> = keys.iter().map(|key| neighbour(*key).map(|leaf| (*key, leaf))).collect();
+    pairs.unwrap_or_default()
 }
 
 /// The first of these pieces, if all are the same object.

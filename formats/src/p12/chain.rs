@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// A longer chain is no chain; what doesn't fit stays an entry of its own.
-const LONGEST: usize = 50;
+const LONGEST: usize = 20;
 
 type Map<'a, V> = HashMap<&'a [u8], V, RandomState>;
 
@@ -52,7 +52,12 @@ impl<'a> Certs<'a> {
 
     /// Builds chains, one after the other.
     pub fn builder(&self) -> Builder<'_, 'a> {
-        Builder { certs: self, visited: vec![0; self.bags.len()], round: 0 }
+        Builder {
+            certs: self,
+            issuers: vec![None; self.bags.len()],
+            visited: vec![0; self.bags.len()],
+            round: 0,
+        }
     }
 
     fn fields(&self, cert: usize) -> Option<CertFields<'a>> {
@@ -103,6 +108,8 @@ const CANDIDATES: usize = 100;
 /// Builds chains, remembering what a chain has visited.
 pub(super) struct Builder<'b, 'a> {
     certs: &'b Certs<'a>,
+    /// What was found so far: thousands of keys may share a chain.
+    issuers: Vec<Option<Option<usize>>>,
     visited: Vec<usize>,
     round: usize,
 }
@@ -120,7 +127,8 @@ impl Builder<'_, '_> {
                 break;
             }
             chain.push(cert);
-            next = self.certs.fields(cert).and_then(|f| self.certs.issuer(cert, &f));
+            let find = || self.certs.fields(cert).and_then(|f| self.certs.issuer(cert, &f));
+            next = *self.issuers[cert].get_or_insert_with(find);
         }
         chain
     }

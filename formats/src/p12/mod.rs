@@ -82,10 +82,10 @@ impl Format for P12 {
         profile::OPTIONS
     }
 
-    fn refuses(&self, entry: &Entry) -> Option<&'static str> {
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
         let nameless = |k: &Secret| k.opened().is_some_and(|k| k.algorithm.is_none());
         matches!(&entry.item, Item::Symmetric(key) if nameless(key))
-            .then_some("a secret key without the name of its algorithm is no key to Java")
+            .then(|| "a secret key without the name of its algorithm is no key to Java".to_owned())
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {

@@ -105,34 +105,44 @@ impl Pool {
             Slot::Cert(at) if paired.swallows(at, &self.certs) => {}
             Slot::Cert(at) => {
                 let Some(cert) = self.certs.get_mut(at) else { return };
-                let (name, attrs) = match paired.chains.is_empty() {
-                    true => (cert.name.take(), std::mem::take(&mut cert.attrs)),
-                    false => (cert.name.clone(), cert.attrs.clone()), // a chain may show it too
-                };
-                let mut e = entry(Item::Cert(cert.der.clone()), name, attrs);
+                let attrs = std::mem::take(&mut cert.attrs);
+                let mut e = entry(Item::Cert(cert.der.clone()), cert.name.clone(), attrs);
                 e.trust = cert.trust.take();
                 out.push(e);
             }
         }
     }
 
-    fn take_key(&self, at: usize, paired: &Paired, out: &mut Vec<Entry>) {
-        let (Some(key), Some(chains)) = (self.keys.get(at), paired.chains.get(at)) else { return };
-        let links = |chain: &Vec<usize>| chain.iter().filter_map(|b| self.link(*b)).collect::<Vec<_>>();
-        let item = |chain| Item::Key { key: Arc::clone(&key.secret), chain };
-        let first = chains.first().map(links).unwrap_or_default();
-        let name = key.name.clone().or_else(|| first.first().and_then(|l| l.label.clone()));
-        out.push(entry(item(first), name, key.attrs.clone()));
+    fn take_key(&mut self, at: usize, paired: &Paired, out: &mut Vec<Entry>) {
+        let (Some(key), Some(chains)) = (self.keys.get_mut(at), paired.chains.get(at)) else { return };
+        let (secret, name, attrs) =
+            (Arc::clone(&key.secret), key.name.take(), std::mem::take(&mut key.attrs));
+        let item = |chain| Item::Key { key: Arc::clone(&secret), chain };
+        let first = chains.first().map(|c| self.links(c)).unwrap_or_default();
+        let name = name.or_else(|| first.first().and_then(|l| l.label.clone()));
+        out.push(entry(item(first), name, attrs));
         // A renewed certificate of the same key is an entry of its own that shares the key.
-        for chain in chains.iter().skip(1).map(links) {
+        for chain in chains.iter().skip(1) {
+            let chain = self.links(chain);
             let name = chain.first().and_then(|l| l.label.clone());
             out.push(entry(item(chain), name, Vec::new()));
         }
     }
 
-    fn link(&self, bag: usize) -> Option<Link> {
-        let cert = self.certs.get(bag)?;
-        Some(Link { cert: cert.der.clone(), label: cert.name.clone(), attrs: cert.attrs.clone() })
+    /// A chain. What a bag says about its certificate goes with the first chain that shows it, for a
+    /// hostile file may show it in thousands; with the entry where it is one of its own.
+    fn links(&mut self, chain: &[usize]) -> Vec<Link> {
+        let mut out = Vec::with_capacity(chain.len());
+        for bag in chain {
+            if let Some(cert) = self.certs.get_mut(*bag) {
+                let mut link = Link::from(cert.der.clone());
+                if cert.trust.is_none() {
+                    (link.label, link.attrs) = (cert.name.take(), std::mem::take(&mut cert.attrs));
+                }
+                out.push(link);
+            }
+        }
+        out
     }
 }
 
@@ -165,13 +175,13 @@ impl Paired {
 fn pair(pool: &Pool, ctx: &Ctx<'_>, warnings: &mut Vec<String>) -> Paired {
     let certs = Certs::new(&pool.certs);
     let ids = Ids::new(pool, &certs);
-    let claims: Vec<Claim> = pool.keys.iter().map(|k| ids.claim(k)).collect();
+    let claims: Vec<Claim<'_>> = pool.keys.iter().map(|k| ids.claim(k)).collect();
     let believed = claims.iter().map(|c| c.single().into_iter().collect()).collect();
     let mut paired = chains(pool, &certs, &ids, believed);
     let unsure = claims.iter().any(|c| matches!(c, Claim::Many(_) | Claim::None))
         || pool.certs.iter().enumerate().any(|(b, c)| c.trust.is_none() && !paired.used[certs.first(b)]);
     if unsure && !pool.certs.is_empty() {
-        let leaves = by_public_key(pool, &certs, &claims, ctx, warnings);
+        let leaves = by_public_key(pool, &certs, &ids, ctx, warnings);
         paired = chains(pool, &certs, &ids, leaves);
     }
     paired
@@ -186,8 +196,8 @@ fn chains(pool: &Pool, certs: &Certs<'_>, ids: &Ids<'_>, leaves: Vec<Vec<usize>>
             let mut chain = builder.chain(leaf);
             chain.iter().for_each(|c| used[*c] = true);
             // The leaf as the key knows it: Java repeats a certificate for each key, with its own id.
-            if let (Some(leaf), Some(id)) = (chain.first_mut(), &key.id) {
-                *leaf = ids.bags.get(&(&**id, *leaf)).copied().unwrap_or(*leaf);
+            if let Some(leaf) = chain.first_mut() {
+                *leaf = ids.bag(key, *leaf).unwrap_or(*leaf);
             }
             chain
         };
@@ -198,16 +208,16 @@ fn chains(pool: &Pool, certs: &Certs<'_>, ids: &Ids<'_>, leaves: Vec<Vec<usize>>
 }
 
 /// What a key's localKeyID claims, in first bags.
-enum Claim {
+enum Claim<'a> {
     /// There is none, or nothing has it.
     None,
     /// This key and this certificate alone have it.
     One(usize),
     /// Several keys or several certificates have it.
-    Many(Vec<usize>),
+    Many(&'a [usize]),
 }
 
-impl Claim {
+impl Claim<'_> {
     fn single(&self) -> Option<usize> {
         match self {
             Claim::One(cert) => Some(*cert),
@@ -251,13 +261,18 @@ impl<'a> Ids<'a> {
         ids
     }
 
-    fn claim(&self, key: &KeyBag) -> Claim {
+    fn claim(&self, key: &KeyBag) -> Claim<'_> {
         let Some(id) = key.id.as_deref() else { return Claim::None };
         match (self.certs.get(id).map(Vec::as_slice), self.keys.get(id)) {
             (None, _) => Claim::None,
             (Some([one]), Some(1)) => Claim::One(*one),
-            (Some(several), _) => Claim::Many(several.to_vec()),
+            (Some(several), _) => Claim::Many(several),
         }
+    }
+
+    /// The bag of a certificate that has the key's id.
+    fn bag(&self, key: &KeyBag, cert: usize) -> Option<usize> {
+        self.bags.get(&(key.id.as_deref()?, cert)).copied()
     }
 }
 
@@ -265,7 +280,7 @@ impl<'a> Ids<'a> {
 fn by_public_key(
     pool: &Pool,
     certs: &Certs<'_>,
-    claims: &[Claim],
+    ids: &Ids<'_>,
     ctx: &Ctx<'_>,
     warnings: &mut Vec<String>,
 ) -> Vec<Vec<usize>> {
@@ -276,38 +291,48 @@ fn by_public_key(
             of_public.entry(identity(fields.spki)).or_default().push(cert);
         }
     }
-    let mut taken = vec![false; pool.certs.len()];
+    let mut taken = Taken(vec![false; pool.certs.len()]);
     let mut leaves: Vec<Vec<usize>> = Vec::with_capacity(pool.keys.len());
-    for (at, public) in publics.iter().enumerate() {
+    for (key, public) in pool.keys.iter().zip(&publics) {
         let fitting = public.as_ref().and_then(|p| of_public.get(p)).map_or(&[][..], Vec::as_slice);
-        let leaf = best(fitting, &claims[at], &pool.keys[at], pool, &taken);
-        leaf.iter().for_each(|l| taken[*l] = true);
-        if public.is_some() && leaf.is_none() && !claims[at].all().is_empty() {
+        let leaf = best(fitting, key, ids, pool, &taken);
+        if public.is_some() && leaf.is_none() && !ids.claim(key).all().is_empty() {
             let text = "its localKeyID points at a certificate of another key; it stays without one";
-            warnings.push(about(&pool.keys[at], text));
+            warnings.push(about(key, text));
         }
-        leaves.push(leaf.into_iter().collect());
+        leaves.push(leaf.into_iter().map(|l| taken.take(l)).collect());
     }
-    for (at, public) in publics.iter().enumerate() {
-        if let Some(public) = public {
-            // Renewed certificates of the same key; the first key of several equal ones takes them.
-            for cert in of_public.get(public).into_iter().flatten() {
-                if !taken[*cert] && pool.certs[*cert].trust.is_none() {
-                    taken[*cert] = true;
-                    leaves[at].push(*cert);
-                }
+    let mut unclear = 0;
+    for ((key, public), leaves) in pool.keys.iter().zip(&publics).zip(&mut leaves) {
+        let Some(public) = public else {
+            let leaf = guess(&ids.claim(key), key, pool, &taken);
+            unclear += usize::from(leaf.is_none());
+            leaves.extend(leaf.map(|l| taken.take(l)));
+            continue;
+        };
+        // Renewed certificates of the same key; the first of several equal keys takes them.
+        for cert in of_public.remove(public).unwrap_or_default() {
+            if !taken.0[cert] && pool.certs[cert].trust.is_none() {
+                leaves.push(taken.take(cert));
             }
-        } else {
-            let leaf = guess(&claims[at], &pool.keys[at], pool, &taken);
-            leaf.iter().for_each(|l| taken[*l] = true);
-            if leaf.is_none() && certs.distinct().any(|c| !taken[c] && pool.certs[c].trust.is_none()) {
-                let text = "nothing tells which certificate belongs to it, for its public half is not known";
-                warnings.push(about(&pool.keys[at], text));
-            }
-            leaves[at].extend(leaf);
         }
+    }
+    if unclear > 0 && certs.distinct().any(|c| !taken.0[c] && pool.certs[c].trust.is_none()) {
+        warnings.push(format!(
+            "nothing tells which certificate belongs to {unclear} of the keys, whose public halves are not known"
+        ));
     }
     leaves
+}
+
+/// Certificates that a key has already.
+struct Taken(Vec<bool>);
+
+impl Taken {
+    fn take(&mut self, cert: usize) -> usize {
+        self.0[cert] = true;
+        cert
+    }
 }
 
 /// The identity of a key's public half; `None` where the key can't be opened or its half isn't known.
@@ -317,15 +342,20 @@ fn public_half(key: &Secret, ctx: &Ctx<'_>) -> Option<Vec<u8>> {
     spki_of_pkcs8(&opened.bytes).ok().flatten().map(|spki| identity(&spki))
 }
 
+/// More certificates of one key, or with one id, are not looked at: a hostile file may have thousands of
+/// both.
+const CANDIDATES: usize = 100;
+
 /// Among certificates of the key: the one with its id, with its name, the first that nobody has, the
 /// first.
-fn best(fitting: &[usize], claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bool]) -> Option<usize> {
+fn best(fitting: &[usize], key: &KeyBag, ids: &Ids<'_>, pool: &Pool, taken: &Taken) -> Option<usize> {
+    let fitting = fitting.get(..CANDIDATES).unwrap_or(fitting);
     let named = |c: &&usize| key.name.is_some() && pool.certs[**c].name == key.name;
     let own = |c: &&usize| pool.certs[**c].trust.is_none();
     let find = |is: &dyn Fn(&&usize) -> bool| fitting.iter().find(is);
-    find(&|c| claim.all().contains(c))
+    find(&|c| ids.bag(key, **c).is_some())
         .or_else(|| find(&|c| own(c) && named(c)))
-        .or_else(|| find(&|c| own(c) && !taken[**c]))
+        .or_else(|| find(&|c| own(c) && !taken.0[**c]))
         .or_else(|| find(&own))
         .or_else(|| fitting.first())
         .copied()
@@ -333,8 +363,11 @@ fn best(fitting: &[usize], claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bo
 
 /// For a key whose public half isn't known: what its id claims, if no other key proved to own it, and
 /// the name where several have the id.
-fn guess(claim: &Claim, key: &KeyBag, pool: &Pool, taken: &[bool]) -> Option<usize> {
-    let free: Vec<usize> = claim.all().iter().copied().filter(|c| !taken[*c]).collect();
+fn guess(claim: &Claim<'_>, key: &KeyBag, pool: &Pool, taken: &Taken) -> Option<usize> {
+    if claim.all().len() > CANDIDATES {
+        return None;
+    }
+    let free: Vec<usize> = claim.all().iter().copied().filter(|c| !taken.0[*c]).collect();
     if let [one] = free[..] {
         return Some(one);
     }

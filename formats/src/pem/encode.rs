@@ -5,7 +5,7 @@ use crate::asn1::armour;
 use crate::context::Ctx;
 use crate::crypto::pbe::{Keyer, ROUNDS, Recipe};
 use crate::error::{Error, Result};
-use crate::loose::trust_loss;
+use crate::loose::{NOBODYS, trust_loss};
 use crate::model::{Der, Entry, Item, Label, Link, Loss, LossKind, Secret, Store, Trust};
 use crate::place::Staging;
 use sha1::{Digest, Sha1};
@@ -76,10 +76,12 @@ impl Writer<'_, '_> {
             }
             Item::Crl(crl) => self.object(armour_label::CRL, crl, label, None),
             Item::Request { csr, key } => {
+                let mut id = None;
                 if let Some(key) = key {
-                    self.secret(key, label, None)?;
+                    id = self.hides(key)?.then(|| Sha1::digest(&**csr));
+                    self.secret(key, label, id.as_deref())?;
                 }
-                self.object(armour_label::REQUEST, csr, label, None)
+                self.object(armour_label::REQUEST, csr, label, id.as_deref())
             }
             // Not carried, so none comes; told all the same rather than dropped.
             Item::Symmetric(_) => {
@@ -95,13 +97,14 @@ impl Writer<'_, '_> {
 
     /// A key, its leaf, the rest of its chain.
     fn key(&mut self, key: &Arc<Secret>, label: Option<&Label>, chain: &[Link]) -> Result<()> {
+        // A localKeyID pairs keys that a reader can't look into; a plain key with no label needs no ornament.
+        let hidden = self.hides(key)?;
         let Some((leaf, issuers)) = chain.split_first() else {
-            return self.secret(key, label, None);
+            return self.secret(key, label, hidden.then_some(NOBODYS));
         };
-        // OpenSSL's own choice of a localKeyID.
+        // OpenSSL's own choice.
         let id = Sha1::digest(&*leaf.cert);
-        // It pairs keys that a reader can't look into; a plain key with no label needs no ornament.
-        let id = (label.is_some() || self.enciphers()? || key.opened().is_none()).then_some(&id[..]);
+        let id = (label.is_some() || hidden).then_some(&id[..]);
         self.secret(key, label, id)?;
         let leaf_label = label.map(|own| leaf.label.as_ref().unwrap_or(own));
         self.object(armour_label::CERTIFICATE, &leaf.cert, leaf_label, id)?;
@@ -164,6 +167,11 @@ impl Writer<'_, '_> {
     fn put(&mut self, name: &str, der: &[u8]) -> Result<()> {
         armour::put_block(&mut self.text, name, der);
         self.flush_if_full()
+    }
+
+    /// Whether a key will stand enciphered in the text.
+    fn hides(&mut self, key: &Secret) -> Result<bool> {
+        Ok(self.enciphers()? || key.opened().is_none())
     }
 
     /// Whether keys are enciphered: by choice of whoever gives the password.

@@ -7,11 +7,11 @@ use crate::error::{Error, Kind, Result};
 use crate::place::Source;
 use crate::place::source::Companion;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{Seek, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes gathered before they go to the system in one call.
@@ -23,6 +23,8 @@ pub struct Staging {
     /// False: one file goes out and nothing beside it.
     set: bool,
     files: Vec<Staged>,
+    /// The store, where it is a folder, and the lock by which others see that this run is alive.
+    folder: Option<(TempDir, File)>,
 }
 
 struct Staged {
@@ -39,7 +41,7 @@ enum Body {
 impl Staging {
     /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, set: true, files: Vec::new() }
+        Staging { target: None, set: true, files: Vec::new(), folder: None }
     }
 
     /// Into memory for standard output: one file, without companions.
@@ -49,7 +51,7 @@ impl Staging {
 
     /// Into temporary files beside `target`, 0600 from the first byte.
     pub fn beside(target: &Path) -> Self {
-        Staging { target: Some(target.to_owned()), set: true, files: Vec::new() }
+        Staging { target: Some(target.to_owned()), set: true, files: Vec::new(), folder: None }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -73,8 +75,31 @@ impl Staging {
         self.open(Some(suffix))
     }
 
+    /// The store as a folder, its owner's alone, for the writer to fill: beside the target, or among the
+    /// system's temporary files where there is no target. Asking again gives the same folder.
+    pub fn folder(&mut self) -> Result<&Path> {
+        if self.folder.is_none() {
+            self.folder = Some(temporary_folder(self.target.as_deref())?);
+        }
+        let folder = self.folder.as_ref().map(|(folder, _)| folder.path());
+        folder.ok_or_else(|| Error::new(Kind::Write, "no temporary folder"))
+    }
+
+    /// Where the store will be; `None` where it is staged in memory.
+    pub fn target(&self) -> Option<&Path> {
+        self.target.as_deref()
+    }
+
+    /// The staged folder, if the store is one: for `storeset`.
+    pub(crate) fn take_folder(&mut self) -> Option<(TempDir, File)> {
+        self.folder.take()
+    }
+
     /// What was staged as the store's own file, to be read back. Flushes what was gathered.
     pub fn source(&mut self) -> Result<Source> {
+        if let Some((folder, _)) = &self.folder {
+            return Source::open(folder.path());
+        }
         let name = self.target.clone().unwrap_or_else(|| PathBuf::from("-"));
         let companions = self.staged_companions().map_err(|e| e.in_file(&name))?;
         let target = self.target.clone();
@@ -165,6 +190,24 @@ fn temp_beside(target: &Path) -> Result<NamedTempFile> {
             return Ok(temp);
         }
     }
+}
+
+/// A new folder `.NAME.XXXXXX.new.tmp` beside the target, 0700, locked as files are.
+fn temporary_folder(target: Option<&Path>) -> Result<(TempDir, File)> {
+    let name = target.unwrap_or(Path::new("-"));
+    let failed = |e| write_error("can't create a temporary folder", e).in_file(name);
+    let mut builder = tempfile::Builder::new();
+    let prefix = crate::storeset::temp_prefix(name);
+    builder.prefix(&prefix).suffix(".new.tmp").permissions(Permissions::from_mode(0o700));
+    let made = match target.map(Path::parent) {
+        None => builder.tempdir(),
+        Some(Some(around)) if !around.as_os_str().is_empty() => builder.tempdir_in(around),
+        Some(_) => builder.tempdir_in("."),
+    };
+    let folder = made.map_err(failed)?;
+    let lock = File::open(folder.path()).map_err(failed)?;
+    let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    Ok((folder, lock))
 }
 
 fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {

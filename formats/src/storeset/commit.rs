@@ -3,7 +3,7 @@
 use super::files::{self, look};
 use super::generations::{Saved, generations, next_number, save};
 use super::lock::open_locked;
-use super::{Step, attributes, failed, sync_folder};
+use super::{Step, attributes, failed, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging};
 use rustix::fs::OFlags;
@@ -34,11 +34,14 @@ pub struct Committed {
     pub old: Option<PathBuf>,
     /// Every file that was put in place, with the name under which the one before is saved.
     moved: Vec<(PathBuf, Option<Saved>)>,
+    /// The files of a folder that was not there.
+    made: Vec<PathBuf>,
 }
 
 impl Committed {
     /// Puts everything back as it was before the commit.
     pub fn undo(self) -> Result<()> {
+        folder::delete(&self.made)?;
         put_back(&self.moved)
     }
 }
@@ -47,7 +50,11 @@ impl Committed {
 ///
 /// Fails with `Kind::Busy` where the store is no longer the one that was read or another program holds a
 /// lock on it, with `Kind::Write` where the system refuses; the store then is as it was.
-pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Committed> {
+pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
+    if let Some((new, _lock)) = staged.take_folder() {
+        let made = folder::commit(new, how)?;
+        return Ok(Committed { old: None, moved: Vec::new(), made });
+    }
     let named = |e: Error| e.in_file(how.store);
     let mut staged = staged.into_files().map_err(named)?;
     // The store itself decides what readers see, so it comes last.
@@ -63,7 +70,7 @@ pub fn commit(staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     }
     (how.on_step)(Step::Check)?;
     check(how, current.as_ref())?;
-    let mut done = Committed { old: None, moved: Vec::new() };
+    let mut done = Committed { old: None, moved: Vec::new(), made: Vec::new() };
     match move_all(steps, how, current.as_ref(), &mut done) {
         Ok(()) => Ok(done),
         Err(e) => Err(named(match put_back(&done.moved) {
@@ -169,7 +176,7 @@ fn check(how: &Commit<'_>, current: Option<&File>) -> Result<()> {
     if same { Ok(()) } else { Err(changed(how.store)) }
 }
 
-fn changed(store: &Path) -> Error {
+pub(super) fn changed(store: &Path) -> Error {
     Error::new(Kind::Busy, "was changed by another program meanwhile; nothing was written")
         .hint("run again")
         .in_file(store)

@@ -86,6 +86,11 @@ fn clear(store: &Path, locked: bool) {
             // What can't be removed does no harm.
             let _ = std::fs::remove_file(item.path());
         }
+        let folder = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".new.tmp"));
+        let ours = folder.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
+        if ours && item.file_type().is_ok_and(|t| t.is_dir()) && is_abandoned(&item.path(), locked) {
+            let _ = std::fs::remove_dir_all(item.path());
+        }
     }
 }
 

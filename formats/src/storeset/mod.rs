@@ -12,6 +12,7 @@
 mod attributes;
 mod commit;
 mod files;
+mod folder;
 mod generations;
 mod lock;
 mod record;

@@ -242,3 +242,132 @@ fn records_are_advice() {
     fs::write(dir.path().join("a.jks.update.json"), b"{\"version\":9}").expect("write");
     assert_eq!(Record::read(&store), None);
 }
+
+#[test]
+fn a_store_that_comes_to_be_what_it_was_is_no_generation() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for text in [b"one", b"two", b"one"] {
+        let _ = put(&store, text).expect("put");
+    }
+    // Made long ago, not in the same tick of the clock.
+    let first = File::options().write(true).open(dir.path().join("a.jks.old-1")).expect("open");
+    first.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("time");
+    // Going back from the second "one" is to "two", though the first "one" has the same bytes.
+    assert!(rollback(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
+    assert_eq!(fs::read(&store).expect("read"), b"two");
+}
+
+#[test]
+fn a_second_name_that_a_killed_run_left_is_used() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    let _ = put(&store, b"one").expect("put");
+    fs::hard_link(&store, dir.path().join("a.jks.old-1")).expect("link");
+    let done = put(&store, b"two").expect("put");
+    assert_eq!(names(dir.path()), ["a.jks", "a.jks.old-1"]);
+    // It was there before, so it stays when the commit is taken back.
+    done.undo().expect("undo");
+    assert_eq!(fs::read(&store).expect("read"), b"one");
+    assert_eq!(names(dir.path()), ["a.jks", "a.jks.old-1"]);
+}
+
+#[test]
+fn the_last_copies_of_a_store_are_not_pruned() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    for text in [b"one", b"two", b"six"] {
+        let _ = put(&store, text).expect("put");
+    }
+    fs::remove_file(&store).expect("remove");
+    assert_eq!(prune(&store, 0, 0, i64::MAX, false).expect_err("refused").kind(), Kind::Refused);
+    assert!(rollback(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
+    assert_eq!(prune(&store, 0, 0, i64::MAX, false).expect("now").len(), 2);
+    assert_eq!(fs::read(&store).expect("read"), b"two");
+}
+
+#[test]
+fn only_our_own_numbers_are_generations() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    let _ = put(&store, b"one").expect("put");
+    for strange in ["0", "007", "1x", "", "-1", "+1", "99999999999999999999999"] {
+        fs::write(dir.path().join(format!("a.jks.old-{strange}")), b"theirs").expect("write");
+    }
+    assert!(generations(&store).expect("list").is_empty());
+    // The highest number there is leaves none for the next.
+    fs::write(dir.path().join(format!("a.jks.old-{}", u64::MAX)), b"full").expect("write");
+    assert_eq!(put(&store, b"two").expect_err("full").kind(), Kind::Write);
+    assert_eq!(fs::read(&store).expect("read"), b"one");
+}
+
+#[test]
+fn a_change_within_one_tick_is_noticed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    fs::write(&store, b"one").expect("write");
+    let (expected, time) = (identity(&store), fs::metadata(&store).expect("meta").modified().expect("time"));
+    let file = File::options().write(true).open(&store).expect("open");
+    std::io::Write::write_all(&mut &file, b"two").expect("write");
+    file.set_modified(time).expect("time");
+    assert_eq!(identity(&store), expected);
+    let commit = |content| {
+        commit(staged(&store, b"six"), &Commit { store: &store, expected, content, on_step: &|_| Ok(()) })
+    };
+    assert_eq!(commit(Some(b"one")).expect_err("changed").kind(), Kind::Busy);
+    assert_eq!(commit(Some(b"twofold")).expect_err("changed").kind(), Kind::Busy);
+    let _ = commit(Some(b"two")).expect("the same");
+}
+
+#[test]
+fn access_lists_are_the_store_s_own_and_not_the_folder_s() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (plain, listed) = (dir.path().join("a.jks"), dir.path().join("b.jks"));
+    // Owner rw, one more user rw, group none, mask rw, others none (linux/posix_acl_xattr.h).
+    let entry = |tag: u16, perm: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let list = [
+        2u32.to_le_bytes().to_vec(),
+        entry(1, 6, u32::MAX),
+        entry(2, 6, 65534),
+        entry(4, 0, u32::MAX),
+        entry(16, 6, u32::MAX),
+        entry(32, 0, u32::MAX),
+    ]
+    .concat();
+    let set = |path: &Path, name: &str| {
+        rustix::fs::setxattr(path, name, &list, rustix::fs::XattrFlags::empty()).expect("access lists")
+    };
+    for store in [&plain, &listed] {
+        fs::write(store, b"one").expect("write");
+        fs::set_permissions(store, fs::Permissions::from_mode(0o640)).expect("mode");
+    }
+    set(&listed, "system.posix_acl_access");
+    set(dir.path(), "system.posix_acl_default");
+    for store in [&plain, &listed] {
+        let _ = put(store, b"two").expect("put");
+    }
+    let get = |path: &Path| {
+        let mut value = [0u8; 256];
+        rustix::fs::getxattr(path, "system.posix_acl_access", &mut value[..]).map(|n| value[..n].to_vec())
+    };
+    assert!(get(&plain).is_err(), "the folder's list got onto the store");
+    assert_eq!(fs::metadata(&plain).expect("meta").mode() & 0o777, 0o640);
+    assert_eq!(get(&listed).expect("kept"), list);
+}
+
+#[test]
+fn leftovers_of_the_living_stay() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = dir.path().join("a.jks");
+    let living = staged(&store, b"one");
+    fs::write(dir.path().join(".a.jks.abc123.tmp"), b"dead").expect("write");
+    clear_leftovers(&store);
+    drop(Lock::take(&store).expect("lock"));
+    let left: Vec<_> = names(dir.path()).into_iter().filter(|n| n.ends_with(".tmp")).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_ne!(left[0], ".a.jks.abc123.tmp");
+    drop(living);
+    assert_eq!(names(dir.path()), ["a.jks.lock"]);
+}

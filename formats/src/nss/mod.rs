@@ -1,0 +1,146 @@
+//! NSS databases, the stores of browsers and of C programs that use NSS: one folder, three files.
+//!
+//! | file | holds | table |
+//! |---|---|---|
+//! | `cert9.db` | certificates, public keys, trust objects, revocation lists | `nssPublic` |
+//! | `key4.db` | private and secret keys; the password entry and integrity records | `nssPrivate`, `metaData` |
+//! | `pkcs11.txt` | the list of PKCS #11 modules | |
+//!
+//! Both databases are SQLite files. An object is a row, an attribute a column: `a` and the attribute's type
+//! in hex ([`layout`]); values are bytes, enciphered where they are secret, and authenticated where they
+//! are keys or trust ([`protect`]). NSS's words: nickname (our label), token (our store).
+//!
+//! Sources: NSS's source of 3.87 and 3.124; verified with the tools of 3.87 in both directions and with
+//! databases of 3.125.
+
+mod chain;
+mod create;
+mod dbm;
+mod decode;
+mod edit;
+mod encode;
+mod keys;
+mod layout;
+mod protect;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::format::{Carries, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::model::{Entry, ItemKind, Loss, Store};
+use crate::place::{Probe, Source, Staging};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+pub use trust::Words;
+
+/// NSS databases.
+pub struct Nss;
+
+impl Format for Nss {
+    fn name(&self) -> &'static str {
+        decode::NAME
+    }
+
+    fn title(&self) -> &'static str {
+        "NSS database folder (Firefox, Chromium, certutil)"
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn carries(&self) -> Carries {
+        Carries {
+            items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Secret, ItemKind::Crl, ItemKind::Other],
+            labels: Labels::BySubject,
+            many: true,
+            trust: TrustRange::PerPurpose,
+            password: PasswordUse::KeysByChoice,
+            swap: true,
+        }
+    }
+
+    fn detect(&self, probe: &Probe<'_>) -> Match {
+        // A folder with that file is meant to be one, even where the file is damaged.
+        let has = |name: &str| probe.directory && probe.path.join(name).symlink_metadata().is_ok();
+        if has(layout::CERT_DB) || has(dbm::CERT_DB) { Match::Yes } else { Match::No }
+    }
+
+    fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
+        let folder = folder(from)?;
+        let has = |name: &str| folder.join(name).symlink_metadata().is_ok();
+        if has(dbm::CERT_DB) && !has(layout::CERT_DB) {
+            return dbm::decode(folder, ctx);
+        }
+        decode::decode(folder, ctx)
+    }
+
+    fn write(
+        &self,
+        store: &Store,
+        _base: Option<&Source>,
+        to: &mut Staging,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        create::create(store, to, ctx)
+    }
+
+    fn cannot_hold(&self, entry: &Entry) -> Option<String> {
+        encode::cannot_hold(entry)
+    }
+
+    fn canonical_key(&self, pkcs8: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        keys::Private::of_pkcs8(pkcs8).ok().map(|k| k.pkcs8())
+    }
+
+    fn in_place(&self) -> Option<&dyn InPlace> {
+        Some(self)
+    }
+
+    fn folder_files(&self) -> &'static [&'static str] {
+        &[layout::CERT_DB, layout::KEY_DB, layout::MODULES]
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["sql", "dbm"]
+    }
+
+    fn options(&self) -> &'static [Opt] {
+        &[
+            Opt {
+                name: encode::ITERATIONS_OPTION,
+                values: &[],
+                value_name: "COUNT",
+                default: "10000",
+                help: "rounds of key derivation, from 1 to 5000000; 1 with an empty password",
+            },
+            Opt {
+                name: encode::SALT_OPTION,
+                values: &[
+                    ("no", "one fresh salt for all trust records of a run, which NSS reads 15 times faster"),
+                    ("yes", "a salt for each, as NSS itself writes"),
+                ],
+                value_name: "CHOICE",
+                default: "no",
+                help: "whether each integrity record of a new database has a salt of its own",
+            },
+        ]
+    }
+}
+
+impl InPlace for Nss {
+    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+        edit::apply(store, wanted, dry_run, ctx)
+    }
+}
+
+fn folder(from: &Source) -> Result<&Path> {
+    if from.is_directory() {
+        return Ok(from.path());
+    }
+    Err(Error::malformed("an NSS database is a folder with cert9.db and key4.db"))
+}
