@@ -8,8 +8,8 @@ use crate::golden::{Case, cases};
 use crate::support::{
     NOW_MS, Passwords, Seen, World, keyferry, must, nobody, root, run, scratch, seen, sha256, testdata,
 };
-use formats::model::{Item, Level, Purpose, Store};
-use formats::place::Source;
+use formats::model::{Item, Level, LossKind, Purpose, Store, Trust};
+use formats::place::{Source, Staging};
 use formats::{Kind, Secrets, stash};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,6 +235,78 @@ fn a_foreign_request_database_is_left_out_with_a_warning() {
     let world = World::new();
     let store = world.load(&Source::open(&kdb).unwrap(), &Passwords::one("secret1")).unwrap().store;
     assert_eq!((store.entries.len(), store.warnings.len()), (1, 1), "{:?}", store.warnings);
+}
+
+#[test]
+fn what_one_bit_cannot_say_is_named() {
+    let (world, secrets) = (World::new(), Passwords::one("secret1"));
+    let mut store = read(&testdata("kdb/twenty-cas.kdb"), &secrets);
+    store.entries.truncate(6);
+    let mut server = Trust::all(Level::Unset);
+    server.levels[0] = Level::Anchor;
+    let given = [
+        (Some(Trust::all(Level::Distrusted)), false, Some(LossKind::Trust)),
+        (Some(server), true, Some(LossKind::TrustRaised)),
+        (Some(Trust::all(Level::Peer)), false, Some(LossKind::Trust)),
+        (Some(Trust::all(Level::Unset)), false, None),
+        (Some(Trust::all(Level::Anchor)), true, None),
+        (None, true, None),
+    ];
+    for (entry, (trust, ..)) in store.entries.iter_mut().zip(&given) {
+        entry.trust = trust.clone();
+        entry.default = true;
+    }
+    let (losses, back) = written(&store, &world, &secrets);
+    for (entry, (_, trusted, lost)) in back.entries.iter().zip(&given) {
+        let label = entry.label_text();
+        assert_eq!(entry.trust.as_ref().unwrap().is_full_anchor(), *trusted, "{label}");
+        let found =
+            losses.iter().find(|l| l.label.as_deref() == Some(&*label) && l.kind != LossKind::Default);
+        assert_eq!(found.map(|l| l.kind), *lost, "{label}");
+    }
+    // One default, and the others are told.
+    assert_eq!(back.entries.iter().filter(|e| e.default).count(), 1);
+    assert_eq!(losses.iter().filter(|l| l.kind == LossKind::Default).count(), 5);
+}
+
+fn written(store: &Store, world: &World, secrets: &Passwords) -> (Vec<formats::model::Loss>, Store) {
+    let (format, ctx) = (formats::by_name("kdb").unwrap(), world.ctx(secrets));
+    let mut staging = Staging::memory();
+    let losses = format.write(store, None, &mut staging, &ctx).unwrap();
+    let back = format.read(&staging.source().unwrap(), &ctx).unwrap();
+    (losses, back)
+}
+
+#[test]
+fn a_chain_that_will_not_be_found_again_is_named() {
+    let (world, secrets) = (World::new(), Passwords::one("secret1"));
+    let mut store = read(&testdata("kdb/rsa-chain.kdb"), &secrets);
+    let chain = |store: &Store| match &store.entries[2].item {
+        Item::Key { chain, .. } => chain.len(),
+        _ => 0,
+    };
+    assert_eq!(chain(&store), 3);
+    // As the jobs hand stores over: every key open.
+    let opened = |store: &Store| seen(store, &world.ctx(&secrets)).map(drop).unwrap();
+    opened(&store);
+    let (losses, back) = written(&store, &world, &secrets);
+    assert!(losses.is_empty() && chain(&back) == 3, "{losses:?}");
+    let Item::Key { chain, .. } = &mut store.entries[2].item else { panic!("no key") };
+    chain.swap(1, 2);
+    let (losses, _) = written(&store, &world, &secrets);
+    assert_eq!(losses.iter().map(|l| l.kind).collect::<Vec<_>>(), [LossKind::Chain]);
+}
+
+#[test]
+fn a_certificate_is_held_once() {
+    let dir = scratch();
+    let chain = std::fs::read_to_string(testdata("java/material/ec.chain")).unwrap();
+    let once = chain.matches("BEGIN CERTIFICATE").count();
+    let (twice, kdb) = (dir.path().join("twice.pem"), dir.path().join("once.kdb"));
+    std::fs::write(&twice, chain.repeat(2)).unwrap();
+    convert(&twice, "unused", &kdb, &[]);
+    assert!(once >= 2);
+    assert_eq!(read(&kdb, &Passwords::one(PASSWORD)).entries.len(), once);
 }
 
 // ---- GSKit
