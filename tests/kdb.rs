@@ -360,6 +360,68 @@ fn gskit_gives_back_every_key_bit_for_bit() {
 }
 
 #[test]
+fn gskit_proves_itself_to_a_tls_server_with_our_key() {
+    let dir = scratch();
+    let ca = ["-subj", "/CN=TLS root", "-keyout", "ca.key", "-out", "ca.pem", "-days", "100"];
+    openssl(dir.path(), &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"], &ca[..]].concat());
+    for (name, kind) in [("localhost", "rsa:2048"), ("client", "rsa:2048")] {
+        let file = |ending: &str| format!("{name}.{ending}");
+        let (subject, key, csr, pem) = (format!("/CN={name}"), file("key"), file("csr"), file("pem"));
+        let new = ["-newkey", kind, "-nodes", "-subj", &subject, "-keyout", &key, "-out", &csr];
+        openssl(dir.path(), &[&["req"], &new[..]].concat());
+        let from =
+            ["-req", "-in", &csr, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", &pem];
+        openssl(dir.path(), &[&["x509", "-days", "50"], &from[..]].concat());
+    }
+    let pem: String = ["client.key", "client.pem", "ca.pem"]
+        .iter()
+        .map(|f| std::fs::read_to_string(dir.path().join(f)).unwrap())
+        .collect();
+    let client = dir.path().join("bundle.pem");
+    std::fs::write(&client, pem).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = Command::new("openssl")
+        .args([
+            "s_server",
+            "-quiet",
+            "-verify_return_error",
+            "-Verify",
+            "3",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .args(["-cert", "localhost.pem", "-key", "localhost.key", "-CAfile", "ca.pem"])
+        .current_dir(dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() && begun.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let outcomes = ["3", "4", "6"].map(|format| {
+        let kdb = dir.path().join(format!("tls-{format}.kdb"));
+        convert(&client, "unused", &kdb, &["--kdb-format", format]);
+        let label = keys(&read(&kdb, &Passwords::one(PASSWORD)), &Passwords::one(PASSWORD))
+            .into_keys()
+            .next()
+            .unwrap();
+        // The first label is right; one that isn't there must fail, or the server would take anybody.
+        let shake = |label: &str| {
+            let mut python = Command::new(root().join(".venv/bin/python"));
+            python.arg(root().join("tests/oracles/gskit.py")).arg("handshake").arg(&kdb);
+            run(python.args(["--label", label, "--connect", &format!("127.0.0.1:{port}")])).status
+        };
+        (shake(&label), shake("nobody"))
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(outcomes, [(0, 1); 3]);
+}
+
+#[test]
 fn secret_keys_travel_between_gskit_and_us() {
     let dir = scratch();
     let kdb = dir.path().join("secrets.kdb");
