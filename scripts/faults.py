@@ -12,6 +12,9 @@ folder, under `strace --inject`. Whatever happened:
 - the message names the store, and nothing panics;
 - the same command without a fault then ends well, with the new stores and without temporary files.
 
+What a power cut would do can't be tried so; but every run must sync a file after its last write and before its
+rename, and the folder after that.
+
 The bytes that stand for "old" and "new" were listed and their keys opened by the program itself. Further: readers
 during a hundred swaps by two writers at once, and, where a mount namespace can be had, full disks, read-only
 disks and stores that are mount points. Prints one line with counts; ends with 1 on a violation, or when strace
@@ -211,6 +214,8 @@ class Stage:
         if ran.returncode != expected:
             raise SystemExit(f'{self.scenario.name}: status {ran.returncode}\n{text(ran.stderr)}')
         after = look(work)
+        for problem in unsynced(log.read_text(errors='replace'), str(work), self.scenario.stores):
+            self.world.violation(f'{self.scenario.name}: {problem}')
         return list(find_faults(log.read_text(errors='replace'), str(work), self.scenario)), after
 
     def fresh(self, name):
@@ -350,6 +355,26 @@ def find_faults(log, folder, scenario):
         if 'write' not in call:
             # Messages are written too.
             yield Fault(call, number, 'error=EIO', line, looks, lasting=True)
+
+
+def unsynced(log, folder, stores):
+    """Stores that got their place before their bytes or their name were on the disk."""
+    written, synced, pending = {}, {}, {}
+    for at, line in enumerate(log.splitlines()):
+        on_file = re.search(r' (write|pwrite64|fchmod|fsetxattr|fsync)\(\d+<([^>]*)>', line)
+        if on_file:
+            call, path = on_file.groups()
+            (synced if call == 'fsync' else written)[path] = at
+            if path == folder and call == 'fsync':
+                pending.clear()
+        moved = re.search(r' rename\w*\((?:AT_FDCWD<[^>]*>, )?"([^"]+)", (?:AT_FDCWD<[^>]*>, )?"([^"]+)".* = 0$', line)
+        if moved and os.path.basename(moved.group(2)) in stores:
+            temp = os.path.normpath(os.path.join(folder, moved.group(1)))
+            if temp.endswith('.tmp') and temp in written and synced.get(temp, -1) < written[temp]:
+                yield f'{temp} was renamed before it was synced'
+            pending[moved.group(2)] = at
+    for store in pending:
+        yield f'the folder was not synced after the rename to {store}'
 
 
 def touches(args, folder):

@@ -155,7 +155,19 @@ fn what_is_no_file_is_left_alone() {
     std::os::unix::fs::symlink("/dev/null", place.path("device.jks")).unwrap();
     std::os::unix::fs::symlink("round.jks", place.path("round.jks")).unwrap();
     let before = place.state();
-    for store in ["pipe.jks", "device.jks", "round.jks", "new.jks/", "folder.jks/no/a.jks", ".", "..", "/"] {
+    for store in [
+        "pipe.jks",
+        "device.jks",
+        "round.jks",
+        "new.jks/",
+        "folder.jks",
+        "folder.jks/",
+        "folder.jks/no/a.jks",
+        ".",
+        "./",
+        "folder.jks/..",
+        "/",
+    ] {
         for command in [&mut place.create(format!("jks:{store}")), &mut place.create(store)] {
             let ran = run(command);
             assert!([3, 5, 7].contains(&ran.status), "{store}: {} {}", ran.status, ran.err);
