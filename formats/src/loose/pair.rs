@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The only certificate that this key can belong to: the only one that is no CA, or where there are
-    /// only CAs, the only one that issued none of the others.
+    /// only CAs and no request, the only one that issued none of the others.
     fn only_leaf(&self, free: &Free, key: usize) -> Option<usize> {
         let certs: HashSet<usize> = free.certs.iter().copied().collect();
         let fits = |at: &usize| certs.contains(at) && may_belong(&self.pieces[key], &self.pieces[*at]);
@@ -171,6 +171,10 @@ impl<'a> Planner<'a> {
         let leaves: Vec<usize> = fitting.iter().filter(|(.., f)| !f.is_ca()).map(|(at, ..)| *at).collect();
         if !leaves.is_empty() {
             return one_object(self.pieces, &leaves);
+        }
+        // A request beside CAs is the likelier owner; opening the key tells.
+        if !free.requests.is_empty() {
+            return None;
         }
         let issuers = self.index.issuer_names();
         let last = fitting.iter().filter(|(.., f)| !issuers.contains(f.subject));
