@@ -331,8 +331,8 @@ impl Written {
         let store = self.store();
         assert!(store.defects.is_empty(), "{:?}", store.defects);
         let certificates = store.entries.iter().filter(|e| e.certificate().is_some());
-        // certutil shows a label up to a NUL.
-        let label = |e: &Entry| e.label_text().split('\0').next().unwrap_or_default().to_owned();
+        // certutil shows a label up to a NUL, and fills it up with blanks.
+        let label = |e: &Entry| e.label_text().split('\0').next().unwrap_or_default().trim_end().to_owned();
         let mut rows: Vec<_> = certificates.map(|e| (label(e), letters(e))).collect();
         rows.sort();
         rows
