@@ -382,7 +382,7 @@ impl StorePasswords<'_> {
         let found = match slot {
             Some(slot) if slot.spec == Spec::Prompt => self.prompt()?,
             Some(slot) => self.all.fetch(slot)?,
-            None => match self.from_beside()? {
+            None => match self.beside_or_variable()? {
                 Some(password) => Some(password),
                 None if !may_ask || self.asking == Asking::OnceForAll => return Ok(None),
                 None if !terminal() => None,
@@ -395,7 +395,7 @@ impl StorePasswords<'_> {
 
     /// The password in the file beside the store, else that of the variable. A file that can't be read is
     /// an error only where there is nothing else.
-    fn from_beside(&self) -> formats::Result<Answer> {
+    fn beside_or_variable(&self) -> formats::Result<Answer> {
         let Some(path) = &self.beside else { return Ok(from_variable()) };
         close_to_debuggers();
         let unreadable = |e| Error::password("the password can't be read").caused_by(e);

@@ -8,8 +8,8 @@ use crate::golden::{Case, cases};
 use crate::support::{
     NOW_MS, Passwords, Seen, World, keyferry, must, nobody, root, run, scratch, seen, sha256, testdata,
 };
-use formats::model::{Item, Level, Purpose, Store};
-use formats::place::Source;
+use formats::model::{Item, Level, LossKind, Purpose, Store, Trust};
+use formats::place::{Source, Staging};
 use formats::{Kind, Secrets, stash};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,6 +237,78 @@ fn a_foreign_request_database_is_left_out_with_a_warning() {
     assert_eq!((store.entries.len(), store.warnings.len()), (1, 1), "{:?}", store.warnings);
 }
 
+#[test]
+fn what_one_bit_cannot_say_is_named() {
+    let (world, secrets) = (World::new(), Passwords::one("secret1"));
+    let mut store = read(&testdata("kdb/twenty-cas.kdb"), &secrets);
+    store.entries.truncate(6);
+    let mut server = Trust::all(Level::Unset);
+    server.levels[0] = Level::Anchor;
+    let given = [
+        (Some(Trust::all(Level::Distrusted)), false, Some(LossKind::Trust)),
+        (Some(server), true, Some(LossKind::TrustRaised)),
+        (Some(Trust::all(Level::Peer)), false, Some(LossKind::Trust)),
+        (Some(Trust::all(Level::Unset)), false, None),
+        (Some(Trust::all(Level::Anchor)), true, None),
+        (None, true, None),
+    ];
+    for (entry, (trust, ..)) in store.entries.iter_mut().zip(&given) {
+        entry.trust = trust.clone();
+        entry.default = true;
+    }
+    let (losses, back) = written(&store, &world, &secrets);
+    for (entry, (_, trusted, lost)) in back.entries.iter().zip(&given) {
+        let label = entry.label_text();
+        assert_eq!(entry.trust.as_ref().unwrap().is_full_anchor(), *trusted, "{label}");
+        let found =
+            losses.iter().find(|l| l.label.as_deref() == Some(&*label) && l.kind != LossKind::Default);
+        assert_eq!(found.map(|l| l.kind), *lost, "{label}");
+    }
+    // One default, and the others are told.
+    assert_eq!(back.entries.iter().filter(|e| e.default).count(), 1);
+    assert_eq!(losses.iter().filter(|l| l.kind == LossKind::Default).count(), 5);
+}
+
+fn written(store: &Store, world: &World, secrets: &Passwords) -> (Vec<formats::model::Loss>, Store) {
+    let (format, ctx) = (formats::by_name("kdb").unwrap(), world.ctx(secrets));
+    let mut staging = Staging::memory();
+    let losses = format.write(store, None, &mut staging, &ctx).unwrap();
+    let back = format.read(&staging.source().unwrap(), &ctx).unwrap();
+    (losses, back)
+}
+
+#[test]
+fn a_chain_that_will_not_be_found_again_is_named() {
+    let (world, secrets) = (World::new(), Passwords::one("secret1"));
+    let mut store = read(&testdata("kdb/rsa-chain.kdb"), &secrets);
+    let chain = |store: &Store| match &store.entries[2].item {
+        Item::Key { chain, .. } => chain.len(),
+        _ => 0,
+    };
+    assert_eq!(chain(&store), 3);
+    // As the jobs hand stores over: every key open.
+    let opened = |store: &Store| seen(store, &world.ctx(&secrets)).map(drop).unwrap();
+    opened(&store);
+    let (losses, back) = written(&store, &world, &secrets);
+    assert!(losses.is_empty() && chain(&back) == 3, "{losses:?}");
+    let Item::Key { chain, .. } = &mut store.entries[2].item else { panic!("no key") };
+    chain.swap(1, 2);
+    let (losses, _) = written(&store, &world, &secrets);
+    assert_eq!(losses.iter().map(|l| l.kind).collect::<Vec<_>>(), [LossKind::Chain]);
+}
+
+#[test]
+fn a_certificate_is_held_once() {
+    let dir = scratch();
+    let chain = std::fs::read_to_string(testdata("java/material/ec.chain")).unwrap();
+    let once = chain.matches("BEGIN CERTIFICATE").count();
+    let (twice, kdb) = (dir.path().join("twice.pem"), dir.path().join("once.kdb"));
+    std::fs::write(&twice, chain.repeat(2)).unwrap();
+    convert(&twice, "unused", &kdb, &[]);
+    assert!(once >= 2);
+    assert_eq!(read(&kdb, &Passwords::one(PASSWORD)).entries.len(), once);
+}
+
 // ---- GSKit
 
 #[test]
@@ -285,6 +357,68 @@ fn gskit_gives_back_every_key_bit_for_bit() {
         let theirs = keys(&read(&kdb, &Passwords::one("Other-2")), &Passwords::one("Other-2"));
         assert_eq!(theirs, ours, "format {format}");
     }
+}
+
+#[test]
+fn gskit_proves_itself_to_a_tls_server_with_our_key() {
+    let dir = scratch();
+    let ca = ["-subj", "/CN=TLS root", "-keyout", "ca.key", "-out", "ca.pem", "-days", "100"];
+    openssl(dir.path(), &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"], &ca[..]].concat());
+    for (name, kind) in [("localhost", "rsa:2048"), ("client", "rsa:2048")] {
+        let file = |ending: &str| format!("{name}.{ending}");
+        let (subject, key, csr, pem) = (format!("/CN={name}"), file("key"), file("csr"), file("pem"));
+        let new = ["-newkey", kind, "-nodes", "-subj", &subject, "-keyout", &key, "-out", &csr];
+        openssl(dir.path(), &[&["req"], &new[..]].concat());
+        let from =
+            ["-req", "-in", &csr, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", &pem];
+        openssl(dir.path(), &[&["x509", "-days", "50"], &from[..]].concat());
+    }
+    let pem: String = ["client.key", "client.pem", "ca.pem"]
+        .iter()
+        .map(|f| std::fs::read_to_string(dir.path().join(f)).unwrap())
+        .collect();
+    let client = dir.path().join("bundle.pem");
+    std::fs::write(&client, pem).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = Command::new("openssl")
+        .args([
+            "s_server",
+            "-quiet",
+            "-verify_return_error",
+            "-Verify",
+            "3",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .args(["-cert", "localhost.pem", "-key", "localhost.key", "-CAfile", "ca.pem"])
+        .current_dir(dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() && begun.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let outcomes = ["3", "4", "6"].map(|format| {
+        let kdb = dir.path().join(format!("tls-{format}.kdb"));
+        convert(&client, "unused", &kdb, &["--kdb-format", format]);
+        let label = keys(&read(&kdb, &Passwords::one(PASSWORD)), &Passwords::one(PASSWORD))
+            .into_keys()
+            .next()
+            .unwrap();
+        // The first label is right; one that isn't there must fail, or the server would take anybody.
+        let shake = |label: &str| {
+            let mut python = Command::new(root().join(".venv/bin/python"));
+            python.arg(root().join("tests/oracles/gskit.py")).arg("handshake").arg(&kdb);
+            run(python.args(["--label", label, "--connect", &format!("127.0.0.1:{port}")])).status
+        };
+        (shake(&label), shake("nobody"))
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(outcomes, [(0, 1); 3]);
 }
 
 #[test]

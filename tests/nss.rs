@@ -672,7 +672,10 @@ fn a_store_becomes_a_folder_and_is_rebuilt_where_it_is() {
     let rows = rows.as_array().unwrap();
     assert!(rows.iter().filter(|r| r["kind"] == "cert").count() > 100);
     assert_eq!(rows.iter().filter(|r| r["kind"] == "key").count(), 1);
-    assert!(rows.iter().all(|r| r["authenticated"] == true), "{rows:#?}");
+    // What the bundle brought is vouched for; what came for the chain has nothing to vouch for.
+    assert!(rows.iter().all(|r| r["authenticated"] != false), "{rows:#?}");
+    let proven = rows.iter().filter(|r| r["authenticated"] == true).count();
+    assert!(proven > 100, "{proven}");
     let time = || std::fs::metadata(work.path().join("db/cert9.db")).unwrap().modified().unwrap();
     let written = time();
     let again = rebuild();

@@ -1,7 +1,7 @@
 //! How a rebuilt store takes the place of the current one: interrupted at every step, watched by readers,
 //! locked by others, refused, rolled back.
 
-use crate::support::{Passwords, Ran, World, keyferry, must, root, run, scratch, seen, testdata};
+use crate::support::{Passwords, Ran, World, keyferry, must, run, scratch, seen, testdata};
 use formats::place::Source;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -327,14 +327,4 @@ fn old_generations_are_kept_and_counted() {
         let now = place.content(name);
         assert!(now == OLD || now == NEW, "{name}: {now:?}");
     }
-}
-
-/// Every system call by which a store changes, failed and killed at: the script says how.
-#[test]
-fn no_fault_of_the_system_leaves_half_a_store() {
-    let mut faults = Command::new("python3");
-    faults.arg(root().join("scripts/faults.py")).arg(keyferry().get_program()).arg(testdata(""));
-    let ran = run(&mut faults);
-    assert_eq!(ran.status, 0, "{}\n{}", ran.out, ran.err);
-    println!("{}", ran.out);
 }

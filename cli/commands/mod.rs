@@ -198,7 +198,8 @@ fn after_help() -> String {
     );
     for format in FORMATS {
         let suffixes: Vec<String> = format.suffixes().iter().map(|s| format!(".{s}")).collect();
-        text.push_str(&format!("  {:<8}{} ({})\n", format.name(), format.title(), suffixes.join(" ")));
+        let suffixes = if suffixes.is_empty() { String::new() } else { format!(" ({})", suffixes.join(" ")) };
+        text.push_str(&format!("  {:<8}{}{suffixes}\n", format.name(), format.title()));
     }
     text.push_str(&format!(
         "\nPasswords:\n  SPEC is env:NAME, file:PATH (first line), fd:N, stdin, stash:PATH, prompt, none, or \

@@ -183,6 +183,10 @@ fn of_store(store: &StoreReport, loss: &Loss) -> Loss {
     Loss { detail: format!("{} ({})", loss.detail, store.path.display()), ..loss.clone() }
 }
 
+/// More names than these are for programs, which ask for `--json`: they would push everything else off the
+/// screen.
+const NAMED: usize = 200;
+
 fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Write) -> Result {
     let ui = &program.ui;
     let path = store.path.to_string_lossy();
@@ -199,8 +203,12 @@ fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Wri
         return Ok(());
     }
     for (mark, style, list) in [("+", GREEN, &store.added), ("-", RED, &store.removed)] {
-        for named in list {
+        for named in list.iter().take(NAMED) {
             writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", described(named))))?;
+        }
+        if list.len() > NAMED {
+            let rest = format!("{mark} {} more; --json names all", list.len() - NAMED);
+            writeln!(out, "  {}", ui.paint(style, &rest))?;
         }
     }
     for key in &store.keys {

@@ -108,6 +108,9 @@ pub trait Format: Sync {
 
 /// Changes an existing store where it is, for stores that other programs have open.
 pub trait InPlace {
+    /// Takes back what an interrupted change of anybody's has left half done. For jobs that write anyway.
+    fn recover(&self, store: &Path) -> Result<()>;
+
     /// Makes the store at `store` hold `wanted`, prepared as for [`Format::write`], in one transaction: what
     /// it holds besides and this program doesn't understand stays. It reads back before it commits. After an
     /// error, and with `dry_run`, the store is as it was. Returns what the store can't say.

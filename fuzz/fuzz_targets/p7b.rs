@@ -2,4 +2,4 @@
 #![no_main]
 mod store;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| store::read("p7b", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| store::read("p7b", "changeit", data));

@@ -5,10 +5,10 @@ use formats::model::Entry;
 use formats::place::{Source, Staging};
 use formats::{Budget, Ctx, OnePassword, Options, Session};
 
-/// Reads `data` as `name`. What was read must be readable again after it was written.
-pub fn read(name: &str, data: &[u8]) {
+/// Reads `data` as `name`, under the password of its seeds. What was read must be readable again after it was written.
+pub fn read(name: &str, password: &str, data: &[u8]) {
     let format = formats::by_name(name).expect("a format of the table");
-    let secrets = OnePassword::new("changeit");
+    let secrets = OnePassword::new(password);
     let options = Options::default();
     let mut session = Session::new(1_767_323_045_000);
     // Small, so that the time goes into decoding and not into derivations.

@@ -3,7 +3,7 @@
 //! RFC 5280 section 4.1. What is shown to people is parsed by `x509-parser`; moving, matching and
 //! pairing certificates needs only these ranges.
 
-use super::reader::{Reader, Tag};
+use super::reader::{Reader, Tag, plain};
 use crate::error::Result;
 
 /// The fields of a `TBSCertificate`, each as it stands (with its header, except the serial's content).
@@ -27,6 +27,60 @@ pub struct CertFields<'a> {
 
 /// Walks a certificate. Checks only what it passes: headers and the order of fields.
 pub fn cert_fields(certificate: &[u8]) -> Result<CertFields<'_>> {
+    match walk(certificate) {
+        Some(fields) => Ok(fields),
+        // Either BER or wrong: the reader knows which, and where.
+        None => read(certificate),
+    }
+}
+
+/// The walk over a certificate in plain DER, as nearly all are.
+fn walk(b: &[u8]) -> Option<CertFields<'_>> {
+    const INTEGER: u8 = Tag::INTEGER.0;
+    const SEQUENCE: u8 = Tag::SEQUENCE.0;
+    let at = |tag: u8, pos: usize| plain(b, pos).filter(|(t, ..)| *t == tag);
+    let (_, outer, outer_end) = at(SEQUENCE, 0)?;
+    let (_, tbs, end) = at(SEQUENCE, outer)?;
+    if end > outer_end {
+        return None;
+    }
+    let mut pos = tbs;
+    if let (0xa0, _, e) = plain(b, pos)? {
+        pos = e;
+    }
+    let (_, serial, serial_end) = at(INTEGER, pos)?;
+    let (_, _, issuer) = at(SEQUENCE, serial_end)?;
+    let (_, _, validity) = at(SEQUENCE, issuer)?;
+    let (_, not_before, subject) = at(SEQUENCE, validity)?;
+    let (_, _, not_after) = plain(b, not_before)?;
+    let (_, _, validity_end) = plain(b, not_after)?;
+    let (_, _, spki) = at(SEQUENCE, subject)?;
+    let (_, _, mut pos) = at(SEQUENCE, spki)?;
+    if validity_end > subject || pos > end {
+        return None;
+    }
+    let spki_end = pos;
+    let mut extensions = &[][..];
+    while pos < end {
+        let (tag, start, e) = plain(b, pos)?;
+        if tag == 0xa3 {
+            let (_, start, list_end) = at(SEQUENCE, start)?;
+            extensions = b.get(start..list_end.min(e))?;
+        }
+        pos = e;
+    }
+    (pos == end).then(|| CertFields {
+        serial: &b[serial..serial_end],
+        issuer: &b[issuer..validity],
+        not_before: &b[not_before..not_after],
+        not_after: &b[not_after..validity_end],
+        subject: &b[subject..spki],
+        spki: &b[spki..spki_end],
+        extensions,
+    })
+}
+
+fn read(certificate: &[u8]) -> Result<CertFields<'_>> {
     let outer = Reader::new(certificate, 0).expect(Tag::SEQUENCE, "Certificate")?;
     let mut tbs = outer.reader().expect(Tag::SEQUENCE, "TBSCertificate")?.reader();
     tbs.optional(Tag::context(0))?;

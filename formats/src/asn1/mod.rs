@@ -14,5 +14,6 @@ pub mod shape;
 mod writer;
 
 pub use certificate::{CertFields, cert_fields};
+pub(crate) use reader::plain;
 pub use reader::{Reader, Tag, Tlv};
 pub use writer::{header_len, integer, octet_string, oid as oid_tlv, put_header, tlv, tlv_of};

@@ -245,6 +245,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An element in the plain form that DER has: tag, where the content begins, where it ends.
+pub(crate) type Plain = (u8, usize, usize);
+
+/// The element at `pos` if it is in plain form (a tag of one byte, a definite length that fits). For walks
+/// over what is parsed ten times in its life: a tenth of [`Reader`]'s cost, and no word on what is wrong.
+#[inline]
+pub(crate) fn plain(b: &[u8], pos: usize) -> Option<Plain> {
+    let (tag, first) = (*b.get(pos)?, *b.get(pos + 1)?);
+    if tag & 0x1f == 0x1f {
+        return None;
+    }
+    let (start, len) = if first < 0x80 {
+        (pos + 2, usize::from(first))
+    } else {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 4 {
+            return None;
+        }
+        let digits = b.get(pos + 2..pos + 2 + count)?;
+        (pos + 2 + count, digits.iter().fold(0usize, |n, d| n << 8 | usize::from(*d)))
+    };
+    let end = start.checked_add(len)?;
+    (end <= b.len()).then_some((tag, start, end))
+}
+
 /// Tag, header length, content length (`None`: indefinite).
 fn header(b: &[u8], at: u64) -> Result<(Tag, usize, Option<usize>)> {
     let truncated = || Error::malformed("the data ends inside an element's header").at(at);

@@ -4,7 +4,7 @@
 use super::labels::made_from;
 use crate::asn1::cert_fields;
 use crate::crypto::public::{identity, spki_of_pkcs8};
-use crate::model::{Der, Entry, Item, Label, Link, Loss, LossKind, Secret};
+use crate::model::{Entry, Item, Label, Link, Loss, LossKind, Secret};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Names {
 
 /// Drops entries that repeat a certificate. A key's entry outlives one of its certificate alone.
 fn unite(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
-    let mut first: HashMap<Der, usize> = HashMap::with_capacity(entries.len());
+    let mut first: HashMap<&[u8], usize> = HashMap::with_capacity(entries.len());
     let is_key = |e: &Entry| matches!(e.item, Item::Key { .. });
     let mut gone = Vec::new();
     for (keys, (at, entry)) in
@@ -96,8 +96,8 @@ fn unite(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
     {
         if keys == is_key(entry)
             && let Some(certificate) = entry.certificate()
-            && let Some(first) = first.get(certificate).copied().or_else(|| {
-                first.insert(certificate.clone(), at);
+            && let Some(first) = first.get(&**certificate).copied().or_else(|| {
+                first.insert(certificate, at);
                 None
             })
         {
@@ -180,6 +180,7 @@ fn subject(entry: &Entry) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::asn1::{oid, oid_tlv, tlv, tlv_of};
+    use crate::model::Der;
 
     /// As much of a certificate as names and pairing need.
     fn certificate(cn: &str, serial: u8) -> Der {

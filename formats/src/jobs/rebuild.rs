@@ -7,7 +7,7 @@ use super::verify::Expected;
 use super::{AllowLoss, Input, Map, Set};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::{Format, detect};
 use crate::model::{Der, Entry, Item, Loss, LossKind, Store};
 use crate::place::{Source, Staging};
@@ -15,6 +15,7 @@ use crate::query::dn;
 use crate::storeset::{self, Step};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// One store to rebuild.
@@ -326,38 +327,43 @@ impl<'a> Located<'a> {
         if !format.carries().swap {
             return Err(Error::unsupported(format!("a {} store can't be swapped in", format.name())));
         }
+        if let (Some(in_place), Some(true), false) =
+            (format.in_place(), current.as_ref().map(Source::is_directory), dry_run)
+        {
+            in_place.recover(&path)?;
+        }
         let identity = current.as_ref().and_then(Source::identity);
         Ok(Located { target, path, current, identity, format, _lock: lock })
     }
 
     /// Whether the last run had the same inputs and nobody has touched the store since.
     fn is_current(&self, digest: &[u8; 32]) -> Result<bool> {
-        let (Some(current), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
+        let (Some(_), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
             return Ok(false);
         };
-        Ok(record.inputs_sha256 == hex(digest) && record.store_sha256 == self.store_digest(current)?)
+        Ok(record.inputs_sha256 == hex(digest) && record.store_state == self.state()?)
     }
 
     /// Notes what this store was made from, for [`Located::is_current`].
     fn record(&self, digest: &[u8; 32]) -> Result<()> {
-        let store = Source::open(&self.path)?;
-        storeset::Record::made(hex(digest), self.store_digest(&store)?, self.target.ctx.session.now_ms)
-            .write(&self.path)
+        storeset::Record::made(hex(digest), self.state()?, self.target.ctx.session.now_ms).write(&self.path)
     }
 
-    fn store_digest(&self, store: &Source) -> Result<String> {
-        if !store.is_directory() {
-            return Ok(sha256_hex(store.bytes()?));
+    /// What changes when anybody touches the store: which files they are, and when their content and their
+    /// inodes were last changed, which nobody can set back.
+    fn state(&self) -> Result<String> {
+        let one = |path: &Path| -> Result<String> {
+            let meta =
+                path.metadata().map_err(|e| Error::io(Kind::Read, "can't be looked at", e).in_file(path))?;
+            let (s, ns) = (meta.ctime(), meta.ctime_nsec());
+            Ok(format!("{}:{}:{}:{s}.{ns:09}", meta.dev(), meta.ino(), meta.len()))
+        };
+        let files = self.format.folder_files();
+        if files.is_empty() {
+            return one(&self.path);
         }
-        let mut hash = Sha256::new();
-        for name in self.format.folder_files() {
-            add(&mut hash, name.as_bytes());
-            match Source::open(&store.path().join(name)) {
-                Ok(file) => add(&mut hash, file.bytes()?),
-                Err(_) => add(&mut hash, b""),
-            }
-        }
-        Ok(hex(&hash.finalize()))
+        let states = files.iter().map(|f| one(&self.path.join(f)).unwrap_or_default());
+        Ok(states.collect::<Vec<_>>().join(" "))
     }
 
     fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {

@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 /// What 2048 bits hold beside the padding.
 pub const MOST: usize = 256 - 11;
 const BITS: usize = 2048;
+/// Bytes of PKCS#8; RSA of 4096 bits takes 2400.
+const LARGEST_KEY: usize = 4096;
 const YEARS: i64 = 10;
 
 /// Whether a certificate carries a secret key.
@@ -33,6 +35,10 @@ pub fn is_carrier(certificate: &[u8]) -> bool {
 pub fn open(certificate: &[u8], pkcs8: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let damaged = || Error::malformed("the secret key can't be taken out of the certificate that carries it");
     let sealed = cert_fields(certificate)?.extension(oid::GSK_SECRET_KEY).ok_or_else(damaged)?;
+    // GSKit's have 2048 bits; a hostile one may take minutes.
+    if pkcs8.len() > LARGEST_KEY {
+        return Err(Error::too_large("the key pair that carries the secret key is too large"));
+    }
     let key = PrivateKey::from_pkcs8_der(pkcs8).map_err(|e| damaged().caused_by(e))?;
     let secret = key.decrypt(Pkcs1v15Encrypt, sealed).map_err(|e| damaged().caused_by(e))?;
     Ok(Zeroizing::new(secret))

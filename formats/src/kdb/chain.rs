@@ -3,6 +3,7 @@
 
 use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid};
 use foldhash::quality::RandomState;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 /// A longer chain is no chain.
@@ -14,6 +15,8 @@ const CANDIDATES: usize = 100;
 pub struct Signers<'a> {
     certificates: Vec<&'a [u8]>,
     by_subject: HashMap<&'a [u8], Vec<usize>, RandomState>,
+    /// Each certificate's signer is looked for once, however many chains lead through it.
+    issuers: Vec<OnceCell<Option<usize>>>,
 }
 
 impl<'a> Signers<'a> {
@@ -26,21 +29,21 @@ impl<'a> Signers<'a> {
                 by_subject.entry(fields.subject).or_default().push(at);
             }
         }
-        Signers { certificates, by_subject }
+        let issuers = vec![OnceCell::new(); certificates.len()];
+        Signers { certificates, by_subject, issuers }
     }
 
     /// The signers of `leaf`, nearest first, as places in what this was made from.
     pub fn chain(&self, leaf: &'a [u8]) -> Vec<usize> {
         let mut chain = Vec::new();
-        let mut current = leaf;
-        while let Some(next) = self.issuer(current) {
-            let certificate = self.certificates[next];
+        let mut next = self.issuer(leaf);
+        while let Some(at) = next {
             // Certificates that signed each other end where the circle closes.
-            if chain.len() == LONGEST || chain.contains(&next) || certificate == leaf {
+            if chain.len() == LONGEST || chain.contains(&at) || self.certificates[at] == leaf {
                 break;
             }
-            chain.push(next);
-            current = certificate;
+            chain.push(at);
+            next = *self.issuers[at].get_or_init(|| self.issuer(self.certificates[at]));
         }
         chain
     }

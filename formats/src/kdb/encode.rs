@@ -308,8 +308,7 @@ impl Writer<'_> {
     pub fn write(&self, role: Role, records: &[Planned<'_>], out: &mut StagedFile<'_>) -> Result<()> {
         let needed = records.iter().zip(1..).map(|(r, id)| r.record().slot_len(id)).max().unwrap_or(0);
         let slot = if needed <= SLOT { SLOT } else { needed.next_multiple_of(SLOT_STEP) };
-        let begun = self.begin(role, slot, records.len(), out)?;
-        let mut integrity = begun;
+        let mut database = self.begin(role, slot, records.len(), out)?;
         let mut piece = Vec::with_capacity((PIECE + slot).min(slot * records.len()));
         for (record, id) in records.iter().zip(1..) {
             let end = piece.len() + slot;
@@ -317,12 +316,12 @@ impl Writer<'_> {
             record.record().put(id, &mut piece).map_err(at)?;
             piece.resize(end, 0);
             if piece.len() >= PIECE {
-                integrity.add(&piece, out)?;
+                database.add(&piece, out)?;
                 piece.clear();
             }
         }
-        integrity.add(&piece, out)?;
-        integrity.end(out)
+        database.add(&piece, out)?;
+        database.end(out)
     }
 
     /// The same slots under this password: for databases that hold nothing wrapped.
@@ -333,15 +332,15 @@ impl Writer<'_> {
         slots: &mut dyn Read,
         out: &mut StagedFile<'_>,
     ) -> Result<()> {
-        let mut begun = self.begin(role, header.slot, header.count, out)?;
+        let mut database = self.begin(role, header.slot, header.count, out)?;
         let mut failed = None;
         super::decode::slots(slots, header, |_, piece| {
             if failed.is_none() {
-                failed = begun.add(piece, out).err();
+                failed = database.add(piece, out).err();
             }
         })?;
         failed.map_or(Ok(()), Err)?;
-        begun.end(out)
+        database.end(out)
     }
 
     fn begin(&self, role: Role, slot: usize, count: usize, out: &mut StagedFile<'_>) -> Result<Begun<'_>> {
@@ -366,12 +365,7 @@ impl Writer<'_> {
 
     /// The certificate that carries a secret key, and its own key. A carrier that is there is kept: making
     /// one takes a new pair of keys.
-    fn carried<'k>(
-        &self,
-        secret: &'k Secret,
-        label: &[u8],
-        ctx: &Ctx<'_>,
-    ) -> Result<(Cow<'k, [u8]>, Cow<'k, [u8]>)> {
+    fn carried<'k>(&self, secret: &'k Secret, label: &[u8], ctx: &Ctx<'_>) -> Result<Pair<'k>> {
         let passwords = std::slice::from_ref(self.password);
         match (own_pair(secret), secret.opened()) {
             (Ok((certificate, key)), None) => Ok((Cow::Borrowed(certificate), Cow::Borrowed(key))),
@@ -387,6 +381,9 @@ impl Writer<'_> {
         }
     }
 }
+
+/// A certificate (or request) and its wrapped key.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 /// Certificate and wrapped key of a key that came from a kdb.
 fn own_pair(key: &Secret) -> Result<(&[u8], &[u8])> {

@@ -22,6 +22,7 @@ use crate::context::Ctx;
 use crate::crypto::public;
 use crate::error::{Error, Result};
 use crate::model::{Buffer, Der, Entry, Item, KeyMaterial, Label, Seal, Secret, Store};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -102,7 +103,7 @@ impl Pile {
     }
 
     /// From now on objects come from this file of a folder, which defects are to name.
-    pub fn from_file(&mut self, path: &Path) {
+    pub fn in_file(&mut self, path: &Path) {
         self.file = Some(path.to_owned());
     }
 
@@ -275,11 +276,12 @@ impl Pile {
 
     /// Keeps one of each certificate and list that occurs several times: folders hold links and copies.
     pub fn without_copies(&mut self) {
-        let mut seen = std::collections::HashSet::with_hasher(foldhash::quality::RandomState::default());
-        self.pieces.retain(|p| match &p.entry.item {
-            Item::Cert(d) | Item::Crl(d) | Item::Request { csr: d, key: None } => seen.insert(d.clone()),
+        let mut seen = HashSet::with_hasher(foldhash::quality::RandomState::default());
+        let first = |p: &Piece| match &p.entry.item {
+            Item::Cert(d) | Item::Crl(d) | Item::Request { csr: d, key: None } => seen.insert(d.to_vec()),
             _ => true,
-        });
+        };
+        self.pieces.retain(first);
     }
 
     /// The store: keys paired, chains built, the rest in the order of the file. When nothing could be

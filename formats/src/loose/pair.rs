@@ -73,7 +73,7 @@ struct Party<'a> {
     at: usize,
     spki: &'a [u8],
     key_id: Option<&'a [u8]>,
-    object: Option<&'a Der>,
+    object: Option<&'a [u8]>,
 }
 
 /// The keys with one public key, and what has it too; each in the order of the file.
@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The only certificate that this key can belong to: the only one that is no CA, or where there are
-    /// only CAs, the only one that issued none of the others.
+    /// only CAs and no request, the only one that issued none of the others.
     fn only_leaf(&self, free: &Free, key: usize) -> Option<usize> {
         let certs: HashSet<usize> = free.certs.iter().copied().collect();
         let fits = |at: &usize| certs.contains(at) && may_belong(&self.pieces[key], &self.pieces[*at]);
@@ -171,6 +171,10 @@ impl<'a> Planner<'a> {
         let leaves: Vec<usize> = fitting.iter().filter(|(.., f)| !f.is_ca()).map(|(at, ..)| *at).collect();
         if !leaves.is_empty() {
             return one_object(self.pieces, &leaves);
+        }
+        // A request beside CAs is the likelier owner; opening the key tells.
+        if !free.requests.is_empty() {
+            return None;
         }
         let issuers = self.index.issuer_names();
         let last = fitting.iter().filter(|(.., f)| !issuers.contains(f.subject));
@@ -192,7 +196,7 @@ impl<'a> Planner<'a> {
 
     /// The chain of each pair, and which certificates are thereby spoken for.
     fn chains(&mut self) {
-        let object = |at: usize| self.pieces[at].entry.object();
+        let object = |at: usize| self.pieces[at].entry.object().map(|d| &**d);
         let plan = &mut self.plan;
         plan.chains = plan
             .pairs
@@ -202,20 +206,18 @@ impl<'a> Planner<'a> {
                 _ => Vec::new(),
             })
             .collect();
-        let leaves: HashSet<&Der> = plan.pairs.iter().filter_map(|(_, owner)| object(*owner)).collect();
+        let leaves: HashSet<&[u8]> = plan.pairs.iter().filter_map(|(_, owner)| object(*owner)).collect();
         let issuers = plan.chains.iter().flatten().filter_map(|at| object(*at));
-        let copies = self.index.copies(leaves.iter().copied().chain(issuers).map(|d| &**d));
+        let copies = self.index.copies(leaves.iter().copied().chain(issuers));
         // Where each chain was written with copies of its own, each takes its own.
-        let mut used: HashMap<&Der, usize> = HashMap::new();
+        let mut used: HashMap<&[u8], usize> = HashMap::new();
         for issuer in plan.chains.iter_mut().flatten() {
             let Some(der) = object(*issuer) else { continue };
             let uses = used.entry(der).or_default();
-            *issuer = copies.get(&**der).and_then(|c| c.get(*uses)).copied().unwrap_or(*issuer);
+            *issuer = copies.get(der).and_then(|c| c.get(*uses)).copied().unwrap_or(*issuer);
             *uses += 1;
         }
         let owned: HashSet<usize> = plan.pairs.iter().map(|(_, owner)| *owner).collect();
-        let leaves: HashSet<&[u8]> = leaves.into_iter().map(|d| &**d).collect();
-        let used: HashMap<&[u8], usize> = used.into_iter().map(|(d, n)| (&**d, n)).collect();
         for (der, copies) in &copies {
             let label = |at: usize| self.pieces[at].entry.label.as_ref();
             let first = copies.first().and_then(|at| label(*at));
@@ -237,7 +239,7 @@ impl Plan {
     /// Pairs within a group. Where a key is written once for each of its certificates, each takes the
     /// certificate that follows it; what is left goes to the key before it.
     fn settle(&mut self, group: &Group<'_>, pieces: &[Piece]) {
-        let mut taken: HashSet<&Der> = HashSet::new();
+        let mut taken: HashSet<&[u8]> = HashSet::new();
         let mut pairs: Vec<(usize, usize)> = Vec::new();
         let ids: HashSet<&[u8]> = group.owners.iter().filter_map(|o| o.key_id).collect();
         let allowed = |key: &Party<'_>, owner: &Party<'_>| {
@@ -337,13 +339,13 @@ struct Free {
 
 impl Free {
     fn new(pieces: &[Piece], pairs: &[(usize, usize)]) -> Self {
-        let taken: HashSet<&Der> =
-            pairs.iter().filter_map(|(_, owner)| pieces[*owner].entry.object()).collect();
+        let objects = pairs.iter().filter_map(|(_, owner)| pieces[*owner].entry.object());
+        let taken: HashSet<&[u8]> = objects.map(|d| &**d).collect();
         let mut free = Free { certs: Vec::new(), requests: Vec::new() };
         for (at, piece) in pieces.iter().enumerate() {
             match &piece.entry.item {
-                Item::Cert(der) if !taken.contains(der) => free.certs.push(at),
-                Item::Request { csr, .. } if !taken.contains(csr) => free.requests.push(at),
+                Item::Cert(der) if !taken.contains(&**der) => free.certs.push(at),
+                Item::Request { csr, .. } if !taken.contains(&**csr) => free.requests.push(at),
                 _ => {}
             }
         }

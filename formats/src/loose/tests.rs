@@ -268,7 +268,7 @@ fn trust_that_can_not_be_said() {
         (&root, None, None),
         (&root, Some(Trust::all(Level::Anchor)), None),
         (&leaf, Some(Trust::all(Level::Peer)), None),
-        (&leaf, Some(Trust::all(Level::Anchor)), Some(LossKind::Trust)),
+        (&leaf, Some(Trust::all(Level::Anchor)), None),
         (&root, Some(part), Some(LossKind::TrustRaised)),
         (&root, Some(Trust::all(Level::Peer)), Some(LossKind::TrustRaised)),
         (&root, Some(Trust::all(Level::Unset)), Some(LossKind::TrustRaised)),

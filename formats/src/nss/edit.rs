@@ -56,6 +56,13 @@ pub fn apply(folder: &Path, store: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Resu
     Ok(plan.losses)
 }
 
+/// Puts back the state before a change that was interrupted. SQLite does that for whoever may write, and
+/// only then: reading can't.
+pub fn recover(folder: &Path) -> Result<()> {
+    let waits = |name: &str| folder.join(format!("{name}-journal")).symlink_metadata().is_ok();
+    if waits(CERT_DB) || waits(KEY_DB) { Live::open(folder).map(drop) } else { Ok(()) }
+}
+
 /// Both files in one connection that may write.
 struct Live {
     connection: Rc<Connection>,
@@ -81,6 +88,11 @@ impl Live {
             connection.busy_timeout(PATIENCE)?;
             connection.execute(&format!("ATTACH DATABASE ?1 AS {ATTACHED}"), [cert.to_string_lossy()])?;
             sql::distrust(&connection)?;
+            // Reads from both, so an interrupted change is taken back now.
+            for database in ["main", ATTACHED] {
+                let sql = format!("SELECT count(*) FROM {database}.sqlite_master");
+                connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+            }
             let version = version(&connection)?;
             Ok((Rc::new(connection), version))
         };
@@ -123,6 +135,15 @@ fn version(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     Ok((of("main")?, of(ATTACHED)?))
 }
 
+/// A private key's row.
+struct PrivateRow {
+    id: u32,
+    /// The identifier that its public key's row shares.
+    cka_id: Option<Vec<u8>>,
+    /// Which key it is (see `crypto::public::identity`).
+    public: Option<Vec<u8>>,
+}
+
 /// Which row is what.
 #[derive(Default)]
 struct Index {
@@ -135,7 +156,7 @@ struct Index {
     crls: Vec<(u32, Vec<u8>)>,
     /// Packed rows of objects that we don't understand.
     others: HashSet<Vec<u8>>,
-    private_keys: Vec<(u32, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    private_keys: Vec<PrivateRow>,
     ids: HashSet<u32>,
     /// The integrity records of each object.
     records: HashMap<(Table, u32), Vec<String>>,
@@ -199,8 +220,8 @@ impl Index {
         self.ids.insert(object.id);
         if object.class == class::PRIVATE_KEY {
             let public = Public::of_object(&object).map(|p| identity(&p.spki()));
-            let id = object.get(ID).map(<[u8]>::to_vec);
-            self.private_keys.push((object.id, id, public));
+            let cka_id = object.get(ID).map(<[u8]>::to_vec);
+            self.private_keys.push(PrivateRow { id: object.id, cka_id, public });
         }
     }
 }
@@ -392,13 +413,13 @@ impl Making<'_> {
             }
         }
         let there: HashSet<&Vec<u8>> =
-            self.index.private_keys.iter().filter_map(|(_, _, public)| public.as_ref()).collect();
+            self.index.private_keys.iter().filter_map(|row| row.public.as_ref()).collect();
         for key in &plan.keys {
             if !there.contains(&identity(&key.private.public.spki())) {
                 self.maker.key(key)?;
             }
         }
-        for (id, cka_id, public) in &self.index.private_keys {
+        for PrivateRow { id, cka_id, public } in &self.index.private_keys {
             if public.as_ref().is_some_and(|p| read.contains(p) && !planned.contains(p)) {
                 self.delete(Table::Private, *id);
                 let public_rows = cka_id.as_ref().and_then(|c| self.index.public_keys.get(c));
@@ -458,8 +479,11 @@ fn words_of(entry: &Entry) -> Option<Words> {
     kept.or_else(|| entry.trust.as_ref().map(Words::of_trust))
 }
 
-/// Algorithm, label and value of a secret key, to tell whether it is there.
-fn secret_of(entry: &Entry, ctx: &Ctx<'_>) -> Result<Option<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)>> {
+/// Label and algorithm, and the value.
+type NamedSecret = (Vec<u8>, zeroize::Zeroizing<Vec<u8>>);
+
+/// Label, algorithm and value of a secret key, to tell whether it is there.
+fn secret_of(entry: &Entry, ctx: &Ctx<'_>) -> Result<Option<NamedSecret>> {
     let Some(secret) = entry.secret() else { return Ok(None) };
     let key = secret.open(ctx)?;
     let name =

@@ -133,7 +133,16 @@ impl Format for Nss {
 }
 
 impl InPlace for Nss {
+    fn recover(&self, store: &Path) -> Result<()> {
+        // The older form is only read.
+        if store.join(layout::CERT_DB).symlink_metadata().is_ok() { edit::recover(store) } else { Ok(()) }
+    }
+
     fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
+        if store.join(layout::CERT_DB).symlink_metadata().is_err() {
+            return Err(Error::unsupported("this older form of NSS's databases is only read")
+                .hint("keyferry convert writes a new one: nss:DIR"));
+        }
         edit::apply(store, wanted, dry_run, ctx)
     }
 }

@@ -300,7 +300,7 @@ pub fn examine(path: &Path) -> Result<bool> {
     let wal = head[18] == 2 || head[19] == 2;
     if wal && beside("-wal") {
         return Err(Error::new(Kind::Busy, "another program has it open, or did not close it well (-wal)")
-            .hint("close the browser or program that uses it; certutil -L, run once, brings it into order"));
+            .hint("close the browser or program that uses it, which puts its log away"));
     }
     // With a journal beside it the file's size isn't settled.
     if !beside("-journal") {
@@ -348,10 +348,13 @@ pub fn failed(e: rusqlite::Error, kind: Kind) -> Error {
         return Error::new(kind, format!("SQLite: {e}")).caused_by(e);
     };
     let error = match inner.code {
-        _ if INTERRUPTED.contains(&inner.extended_code) => {
-            Error::new(Kind::Busy, "a program that was changing it did not finish")
-                .hint("certutil -L, run once by the database's owner, puts back the state before the change")
-        }
+        _ if INTERRUPTED.contains(&inner.extended_code) => Error::new(
+            Kind::Busy,
+            "a program that was changing it did not finish",
+        )
+        .hint(
+            "the next program that writes to it puts back the state before: keyferry rebuild, or its browser",
+        ),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             Error::new(Kind::Busy, "the database is in use")
                 .hint("close the browser or program that uses it, and try again")

@@ -239,3 +239,23 @@ fn a_write_ahead_log_is_read_when_it_is_empty() {
     fs::write(folder.path().join("cert9.db-wal"), [1; 64]).expect("wal");
     assert_eq!(read(folder.path(), "Keystore-1").expect_err("open elsewhere").kind(), Kind::Busy);
 }
+
+#[test]
+fn the_next_writer_takes_an_interrupted_change_back() {
+    let (folder, copy) = (copied("ec"), copied("ec"));
+    let before = fs::read(folder.path().join("cert9.db")).expect("file");
+    let db = rusqlite::Connection::open(folder.path().join("cert9.db")).expect("db");
+    // More than the cache holds, so that pages go to the file before any commit.
+    db.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE nssPublic SET a3 = randomblob(60000)")
+        .expect("change");
+    for name in ["cert9.db", "cert9.db-journal"] {
+        fs::copy(folder.path().join(name), copy.path().join(name)).expect("copy");
+    }
+    drop(db);
+    assert_ne!(fs::read(copy.path().join("cert9.db")).expect("file"), before, "half a change");
+    let error = read(copy.path(), "Keystore-1").expect_err("hot");
+    assert_eq!(error.kind(), Kind::Busy, "{error}");
+    super::edit::recover(copy.path()).expect("recovered");
+    assert_eq!(fs::read(copy.path().join("cert9.db")).expect("file"), before);
+    assert_eq!(read(copy.path(), "Keystore-1").expect("store").entries.len(), 4);
+}

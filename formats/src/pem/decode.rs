@@ -151,7 +151,7 @@ impl Reader<'_, '_> {
                 self.pile.entry(Entry::new(item), note);
                 Ok(())
             }
-            None if self.nested(der).is_ok() => Ok(()),
+            None => self.nested(der),
             kind => {
                 if kind.is_some_and(Shape::is_clear_key) {
                     // A key under the label of something public: its bytes are everywhere.
@@ -213,25 +213,20 @@ impl Reader<'_, '_> {
 /// A text that is base64 without armour.
 fn bare(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
     let bytes = armour::decode_bare(text)?;
-    if nested(path, &bytes, pile, ctx).is_ok() {
-        return Ok(());
+    let kind = shape(&bytes);
+    if matches!(kind, None | Some(Shape::Pkcs12)) {
+        return nested(path, &bytes, pile, ctx);
     }
-    let clear = shape(&bytes).is_some_and(Shape::is_clear_key);
+    let clear = kind.is_some_and(Shape::is_clear_key);
     if clear {
         text.wipe_on_drop();
     }
     let der = if clear { secret_der(&bytes) } else { Der::new(bytes.to_vec()) };
-    match shape(&bytes) {
-        Some(Shape::Pkcs12) | None => nested(path, &bytes, pile, ctx),
-        Some(_) => {
-            let rest = pile.object(&der, Place::Near(0), Note::default())?;
-            if rest.is_empty() {
-                return Ok(());
-            }
-            pile.defect(Error::malformed(format!("{} bytes follow the object", rest.len())).at(0));
-            Ok(())
-        }
+    let rest = pile.object(&der, Place::Near(0), Note::default())?;
+    if !rest.is_empty() {
+        pile.defect(Error::malformed(format!("{} bytes follow the object", rest.len())).at(0));
     }
+    Ok(())
 }
 
 /// Reads a store of another format, found by content.

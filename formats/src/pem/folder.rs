@@ -15,7 +15,7 @@ use std::path::Path;
 pub(super) fn read(folder: &Source, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
     let mut seen = HashSet::new();
     for path in folder.members()? {
-        pile.from_file(&path);
+        pile.in_file(&path);
         if let Err(e) = file(&path, pile, &mut seen, ctx) {
             pile.defect(e);
         }

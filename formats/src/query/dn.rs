@@ -4,7 +4,7 @@
 //! RFC 4514: the RDNs in reversed order of the encoding. Control, bidirectional and zero-width characters
 //! are printed as escaped hex pairs, which RFC 4514 allows, so that a name can't forge a line.
 
-use crate::asn1::{Reader, Tag, oid};
+use crate::asn1::{Tag, oid, plain};
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -61,32 +61,36 @@ fn latin1(bytes: &[u8]) -> Cow<'_, str> {
 /// The attributes of a whole `Name` element, in the order of the encoding. Ends early where the name is
 /// malformed.
 pub fn attributes(name: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
-    let mut rdns = Reader::new(name, 0).next().ok().flatten().map(|n| n.reader());
-    let mut set: Option<Reader<'_>> = None;
+    // Names are walked for every certificate of every list; certificates are DER.
+    let (mut pos, end) = plain(name, 0).map_or((0, 0), |(_, start, end)| (start, end));
+    let mut set_end = pos;
     let mut count = 0usize;
     std::iter::from_fn(move || {
-        loop {
-            if let Some(pair) = set.as_mut().and_then(|s| s.next().ok().flatten()) {
-                let mut fields = pair.reader();
-                let id = fields.expect(Tag::OID, "attribute type").ok()?;
-                let value = fields.next().ok().flatten()?;
-                return Some(Attribute {
-                    oid: id.content,
-                    tag: value.tag,
-                    content: value.content,
-                    raw: value.raw,
-                    rdn: count - 1,
-                });
+        while pos >= set_end {
+            if pos >= end {
+                return None;
             }
-            set = Some(rdns.as_mut()?.next().ok().flatten()?.reader());
+            let (_, start, e) = plain(name, pos).filter(|(.., e)| *e <= end)?;
+            (pos, set_end) = (start, e);
             count += 1;
         }
+        let (_, pair, pair_end) = plain(name, pos).filter(|(.., e)| *e <= set_end)?;
+        let (_, id, id_end) = plain(name, pair).filter(|(tag, ..)| *tag == Tag::OID.0)?;
+        let (tag, value, value_end) = plain(name, id_end).filter(|(.., e)| *e <= pair_end)?;
+        pos = pair_end;
+        Some(Attribute {
+            oid: &name[id..id_end],
+            tag: Tag(tag),
+            content: &name[value..value_end],
+            raw: &name[id_end..value_end],
+            rdn: count - 1,
+        })
     })
 }
 
 /// The text of the last attribute with this type: the most specific one.
 pub fn attribute_text(name: &[u8], id: &[u8]) -> Option<String> {
-    attributes(name).filter(|a| a.oid == id).filter_map(|a| a.text()).last().map(Cow::into_owned)
+    attributes(name).filter(|a| a.oid == id).last().and_then(|a| a.text()).map(Cow::into_owned)
 }
 
 /// A name's text as RFC 4514 has it. `name` is a whole `Name` element.
@@ -129,6 +133,12 @@ fn put_attribute(out: &mut String, attribute: &Attribute<'_>) {
 }
 
 fn put_escaped(out: &mut String, text: &str) {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'@');
+    if text.bytes().all(plain) && !text.starts_with(' ') && !text.ends_with(' ') {
+        out.push_str(text);
+        return;
+    }
     let last = text.len().saturating_sub(1);
     for (at, c) in text.char_indices() {
         match c {

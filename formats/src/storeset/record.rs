@@ -23,20 +23,20 @@ pub struct Record {
     pub tool: String,
     /// SHA-256 (hex) over all inputs, as the job defines it.
     pub inputs_sha256: String,
-    /// SHA-256 (hex) of the store's bytes after the update.
-    pub store_sha256: String,
+    /// What tells the store after the update from any other, as the job defines it.
+    pub store_state: String,
     /// When, RFC 3339, UTC.
     pub time: String,
 }
 
 impl Record {
     /// A record of an update at `now_ms` (milliseconds since 1970).
-    pub fn made(inputs_sha256: String, store_sha256: String, now_ms: i64) -> Self {
+    pub fn made(inputs_sha256: String, store_state: String, now_ms: i64) -> Self {
         Record {
             version: VERSION,
             tool: concat!("keyferry ", env!("CARGO_PKG_VERSION")).to_owned(),
             inputs_sha256,
-            store_sha256,
+            store_state,
             time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
         }
     }
