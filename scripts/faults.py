@@ -153,10 +153,12 @@ def scenarios(world):
     def old(store):
         return [*fresh(store), world.rebuild([store], world.part), world.rebuild([store], world.whole)]
 
-    for store in ('a.jks', 'a.p12', 'a.pem'):
+    for store in ('a.jks', 'a.p12', 'a.pem', 'a.kdb'):
         yield Scenario(f'rebuild-{store[2:]}', world.rebuild([store], world.part), [store], fresh(store),
                        looks=store == 'a.jks')
     yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)
+    # Two files: the stash goes into place before the store.
+    yield Scenario('create-kdb', world.rebuild(['a.kdb'], world.part, '--key', world.key), ['a.kdb'])
     two = ['a.jks', 'b.p12']
     yield Scenario('two', world.rebuild(two, world.part), two, fresh(*two), looks=True)
     yield Scenario('taken-back', world.rebuild(two, world.part, '--exec', 'exit 3'), two, fresh(*two),
@@ -200,9 +202,7 @@ class Stage:
         new = look_after(world, self, scenario.forward) if scenario.forward else self.after
         self.new = new
         self.good = {s: {self.before.get(s), new.get(s)} for s in scenario.stores}
-        self.whole = set().union(*self.good.values())
-        self.whole |= {v for n, v in (self.before | new | self.after).items() if '.old-' in n}
-        self.whole.discard(None)
+        self.whole = {*self.before.values(), *new.values(), *self.after.values()}
         for store in scenario.stores:
             for content in {self.before.get(store), new.get(store)} - {None}:
                 prove(world, store, content)
