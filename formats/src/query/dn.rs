@@ -38,11 +38,11 @@ impl<'a> Attribute<'a> {
                 Err(_) => None,
             },
             0x14 => Some(latin1(c)),
-            0x1e if c.len() % 2 == 0 => {
+            0x1e if c.len().is_multiple_of(2) => {
                 let units = c.chunks_exact(2).map(|u| u16::from_be_bytes([u[0], u[1]]));
                 char::decode_utf16(units).collect::<Result<String, _>>().ok().map(Cow::Owned)
             }
-            0x1c if c.len() % 4 == 0 => {
+            0x1c if c.len().is_multiple_of(4) => {
                 let points = c.chunks_exact(4).map(|u| u32::from_be_bytes([u[0], u[1], u[2], u[3]]));
                 points.map(char::from_u32).collect::<Option<String>>().map(Cow::Owned)
             }
