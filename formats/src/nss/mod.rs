@@ -7,8 +7,8 @@
 //! | `pkcs11.txt` | the list of PKCS #11 modules | |
 //!
 //! Both databases are SQLite files. An object is a row, an attribute a column: `a` and the attribute's type
-//! in hex ([`layout`]); values are bytes, enciphered where they are secret, and authenticated where they
-//! are keys or trust ([`protect`]). NSS's words: nickname (our label), token (our store).
+//! in hex (`layout`); values are bytes, enciphered where they are secret, and authenticated where they
+//! are keys or trust (`protect`). NSS's words: nickname (our label), token (our store).
 //!
 //! Sources: NSS's source of 3.87 and 3.124; verified with the tools of 3.87 in both directions and with
 //! databases of 3.125.

@@ -150,7 +150,7 @@ impl Words {
         Ok(Words { words, step_up: letters.contains('g') })
     }
 
-    /// The value of the fact [`ATTR`].
+    /// The value of the fact `ATTR`.
     pub fn attr(self) -> Vec<u8> {
         let mut out: Vec<u8> = self.words.iter().flat_map(|w| w.to_be_bytes()).collect();
         out.push(u8::from(self.step_up));
