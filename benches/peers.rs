@@ -25,8 +25,9 @@ fn main() {
     }
     let large = args.first().and_then(|a| a.parse().ok()).unwrap_or(10_000);
     let dir = tempfile::tempdir().unwrap();
+    let mut number = 0;
     for (name, peers) in workloads(dir.path(), large) {
-        compare(&name, &peers);
+        compare(&name, &peers, &mut number);
     }
 }
 
@@ -145,12 +146,11 @@ fn workloads(dir: &Path, large: usize) -> Vec<(String, Vec<Peer>)> {
 }
 
 /// Runs the peers in turns and prints the median of each, with its ratio to ours.
-fn compare(name: &str, peers: &[Peer]) {
+fn compare(name: &str, peers: &[Peer], number: &mut u64) {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); peers.len()];
-    let mut n = 0;
     for _ in 0..RUNS {
         for (peer, times) in peers.iter().zip(&mut times) {
-            times.extend(measure(peer, &mut n));
+            times.extend(measure(peer, number));
         }
     }
     println!("\n{name}");

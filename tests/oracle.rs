@@ -474,7 +474,7 @@ fn the_crate_p12_keystore_agrees() {
     assert_eq!(sorted(view(&again, PASSWORD)), sorted(ours));
 }
 
-// ---- helpers
+// ---- how it is done
 
 fn store_argument(format: &str, path: &Path) -> String {
     format!("{format}:{}", path.display())
