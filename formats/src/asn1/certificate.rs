@@ -1,7 +1,6 @@
-//! A certificate's outer fields by walking headers: a hundred times cheaper than parsing it.
+//! The outer fields of certificates and requests by walking headers: a hundred times cheaper than parsing.
 //!
-//! RFC 5280 section 4.1. What is shown to people is parsed by `x509-parser`; moving, matching and
-//! pairing certificates needs only these ranges.
+//! RFC 5280 section 4.1, RFC 2986 section 4.1. Moving, matching and pairing them needs only these ranges.
 
 use super::reader::{Reader, Tag, plain};
 use crate::error::Result;
@@ -115,6 +114,19 @@ impl<'a> CertFields<'a> {
         None
     }
 
+    /// The content of its subjectKeyIdentifier (RFC 5280 section 4.2.1.2).
+    pub fn subject_key_id(&self) -> Option<&'a [u8]> {
+        let value = self.extension(super::oid::SUBJECT_KEY_ID)?;
+        Reader::new(value, 0).expect(Tag::OCTET_STRING, "SubjectKeyIdentifier").ok().map(|id| id.content)
+    }
+
+    /// The keyIdentifier of its authorityKeyIdentifier (RFC 5280 section 4.2.1.1).
+    pub fn authority_key_id(&self) -> Option<&'a [u8]> {
+        let value = self.extension(super::oid::AUTHORITY_KEY_ID)?;
+        let mut parts = Reader::new(value, 0).expect(Tag::SEQUENCE, "AuthorityKeyIdentifier").ok()?.reader();
+        parts.optional(Tag::context_primitive(0)).ok()?.map(|id| id.content)
+    }
+
     /// Whether it may issue certificates: the CA flag of basic constraints, or a self-issued
     /// certificate that has no extensions at all (version 1 roots have none).
     pub fn is_ca(&self) -> bool {
@@ -127,4 +139,22 @@ impl<'a> CertFields<'a> {
             None => self.extensions.is_empty() && self.issuer == self.subject,
         }
     }
+}
+
+/// The fields of a PKCS#10 request that others look at, each as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFields<'a> {
+    /// `subject`, a whole `Name`.
+    pub subject: &'a [u8],
+    /// `subjectPKInfo`.
+    pub spki: &'a [u8],
+}
+
+/// Walks a request (RFC 2986 section 4.1).
+pub fn request_fields(request: &[u8]) -> Result<RequestFields<'_>> {
+    let outer = Reader::new(request, 0).expect(Tag::SEQUENCE, "CertificationRequest")?;
+    let mut info = outer.reader().expect(Tag::SEQUENCE, "CertificationRequestInfo")?.reader();
+    info.expect(Tag::INTEGER, "version")?;
+    let subject = info.expect(Tag::SEQUENCE, "subject")?.raw;
+    Ok(RequestFields { subject, spki: info.expect(Tag::SEQUENCE, "subjectPKInfo")?.raw })
 }

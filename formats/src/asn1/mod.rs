@@ -13,7 +13,7 @@ mod reader;
 pub mod shape;
 mod writer;
 
-pub use certificate::{CertFields, cert_fields};
+pub use certificate::{CertFields, RequestFields, cert_fields, request_fields};
 pub(crate) use reader::plain;
 pub use reader::{Reader, Tag, Tlv};
 pub use writer::{header_len, integer, octet_string, oid as oid_tlv, put_header, tlv, tlv_of};

@@ -1,7 +1,7 @@
 //! Entries as rows: what `list`, `show` and scripts see.
 
 use super::Input;
-use crate::asn1::{Reader, Tag, cert_fields};
+use crate::asn1::{Reader, Tag, cert_fields, request_fields};
 use crate::crypto::public::{KeyInfo, spki_key_info};
 use crate::error::{Error, Result};
 use crate::format::Format;
@@ -144,19 +144,10 @@ fn names(entry: &Entry) -> Option<[Option<&[u8]>; 2]> {
             let f = cert_fields(entry.certificate()?).ok()?;
             Some([Some(f.subject), Some(f.issuer)])
         }
-        Item::Request { csr, .. } => Some([request_fields(csr).map(|f| f.0), None]),
+        Item::Request { csr, .. } => Some([request_fields(csr).ok().map(|f| f.subject), None]),
         Item::Crl(crl) => Some([None, crl_issuer(crl)]),
         Item::Symmetric(_) | Item::Other { .. } => None,
     }
-}
-
-/// Subject and SubjectPublicKeyInfo of a PKCS#10 request (RFC 2986 section 4.1).
-fn request_fields(csr: &[u8]) -> Option<(&[u8], &[u8])> {
-    let outer = Reader::new(csr, 0).expect(Tag::SEQUENCE, "CertificationRequest").ok()?;
-    let mut info = outer.reader().expect(Tag::SEQUENCE, "CertificationRequestInfo").ok()?.reader();
-    info.expect(Tag::INTEGER, "version").ok()?;
-    let subject = info.expect(Tag::SEQUENCE, "subject").ok()?.raw;
-    Some((subject, info.expect(Tag::SEQUENCE, "subjectPKInfo").ok()?.raw))
 }
 
 /// The issuer of a CRL (RFC 5280 section 5.1).
@@ -188,7 +179,7 @@ pub fn row(store: &str, format: &'static str, entry: &Entry) -> Row {
         row.issuer = issuer.map(dn::rfc4514);
     }
     let spki = match &entry.item {
-        Item::Request { csr, .. } => request_fields(csr).map(|f| f.1),
+        Item::Request { csr, .. } => request_fields(csr).ok().map(|f| f.spki),
         _ => None,
     };
     if let Some(f) = entry.certificate().and_then(|c| cert_fields(c).ok()) {

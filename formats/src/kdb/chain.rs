@@ -1,7 +1,7 @@
 //! Chains. A record holds a key's own certificate only; its signers are records of their own, found by
 //! name and key identifier (RFC 5280 section 4.2.1).
 
-use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid};
+use crate::asn1::cert_fields;
 use foldhash::quality::RandomState;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -50,15 +50,15 @@ impl<'a> Signers<'a> {
 
     fn issuer(&self, certificate: &[u8]) -> Option<usize> {
         let fields = cert_fields(certificate).ok()?;
-        let wanted = authority_key_id(&fields);
-        let own = subject_key_id(&fields);
+        let wanted = fields.authority_key_id();
+        let own = fields.subject_key_id();
         if fields.issuer == fields.subject && (wanted.is_none() || own.is_none() || wanted == own) {
             return None; // it signed itself
         }
         // Of several with the name: the one with the key that is named, a CA, the one that ends last.
         let rank = |at: usize| {
             let signer = cert_fields(self.certificates[at]).ok()?;
-            let key = match (wanted, subject_key_id(&signer)) {
+            let key = match (wanted, signer.subject_key_id()) {
                 (Some(w), Some(k)) if w != k => return None,
                 (Some(_), Some(_)) => true,
                 _ => false,
@@ -70,15 +70,4 @@ impl<'a> Signers<'a> {
         // The first among equals.
         ranked.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, at)| at)
     }
-}
-
-fn authority_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = fields.extension(oid::AUTHORITY_KEY_ID)?;
-    let mut parts = Reader::new(value, 0).expect(Tag::SEQUENCE, "AuthorityKeyIdentifier").ok()?.reader();
-    parts.optional(Tag::context_primitive(0)).ok()?.map(|id| id.content)
-}
-
-fn subject_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = fields.extension(oid::SUBJECT_KEY_ID)?;
-    Reader::new(value, 0).expect(Tag::OCTET_STRING, "SubjectKeyIdentifier").ok().map(|id| id.content)
 }

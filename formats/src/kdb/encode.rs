@@ -7,6 +7,7 @@ use super::layout::*;
 use super::protect::{self, Integrity};
 use super::record::{self, Content, Record};
 use super::{carrier, options, stash};
+use crate::asn1::request_fields;
 use crate::context::{Ctx, Session};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Item, Level, Loss, LossKind, Password, Secret, Store, Trust};
@@ -248,7 +249,7 @@ pub fn refuses(entry: &Entry) -> Option<&'static str> {
             Some("a kdb holds no private key without its certificate")
         }
         Item::Request { key: None, .. } => Some("a kdb holds no request without its private key"),
-        Item::Request { csr, .. } if record::request_spki(csr).is_err() => {
+        Item::Request { csr, .. } if request_fields(csr).is_err() => {
             Some("it is no request that can be read")
         }
         Item::Symmetric(key) => match key.opened().map(|k| k.bytes.len()) {

@@ -13,7 +13,7 @@
 //! ```
 
 use super::layout::{IN_USE, SLOT_HEAD};
-use crate::asn1::{self, Reader, Tag, cert_fields};
+use crate::asn1::{self, Reader, Tag, cert_fields, request_fields};
 use crate::error::Result;
 use sha1::{Digest, Sha1};
 
@@ -150,7 +150,7 @@ impl<'a> Record<'a> {
     /// What GSKit 8 makes anew when it opens a file; older levels may rely on it.
     fn put_values(&self, out: &mut Vec<u8>) -> Result<()> {
         if self.content == Content::Request {
-            put_digest(out, Sha1::new_with_prefix(request_spki(self.object)?));
+            put_digest(out, Sha1::new_with_prefix(request_fields(self.object)?.spki));
             return Ok(());
         }
         let parts = CertParts::of(self.object)?;
@@ -203,15 +203,6 @@ impl<'a> CertParts<'a> {
         let spki = fields.expect(Tag::SEQUENCE, "subjectPublicKeyInfo")?.raw;
         Ok(CertParts { tbs: tbs.raw, serial, issuer, subject, spki, signature })
     }
-}
-
-/// The public key of a PKCS#10 request (RFC 2986 section 4.1).
-pub fn request_spki(request: &[u8]) -> Result<&[u8]> {
-    let outer = Reader::new(request, 0).expect(Tag::SEQUENCE, "CertificationRequest")?;
-    let mut info = outer.reader().expect(Tag::SEQUENCE, "CertificationRequestInfo")?.reader();
-    info.expect(Tag::INTEGER, "version")?;
-    info.expect(Tag::SEQUENCE, "subject")?;
-    Ok(info.expect(Tag::SEQUENCE, "subjectPKInfo")?.raw)
 }
 
 /// Checks that a certificate has all the parts that a record is made from.

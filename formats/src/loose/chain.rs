@@ -3,7 +3,7 @@
 //! An issuer is found by its name, byte for byte, and confirmed by the key identifiers where both
 //! certificates have them (RFC 5280 section 4.2.1.1), for CAs are renewed and cross-signed under one name.
 
-use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid};
+use crate::asn1::{CertFields, cert_fields};
 use crate::model::Der;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -109,23 +109,12 @@ impl<'a> Index<'a> {
 
 /// The names fit already; whether the key identifiers do not contradict.
 fn may_issue(issuer: &CertFields<'_>, below: &CertFields<'_>) -> bool {
-    match (subject_key_id(issuer), authority_key_id(below)) {
+    match (issuer.subject_key_id(), below.authority_key_id()) {
         (Some(a), Some(b)) => a == b,
         _ => true,
     }
 }
 
 fn confirmed(issuer: &CertFields<'_>, below: &CertFields<'_>) -> bool {
-    authority_key_id(below).is_some_and(|id| subject_key_id(issuer) == Some(id))
-}
-
-fn subject_key_id<'a>(cert: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = cert.extension(oid::SUBJECT_KEY_ID)?;
-    Reader::new(value, 0).expect(Tag::OCTET_STRING, "keyIdentifier").ok().map(|t| t.content)
-}
-
-fn authority_key_id<'a>(cert: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = cert.extension(oid::AUTHORITY_KEY_ID)?;
-    let mut fields = Reader::new(value, 0).expect(Tag::SEQUENCE, "AuthorityKeyIdentifier").ok()?.reader();
-    fields.optional(Tag::context_primitive(0)).ok()?.map(|t| t.content)
+    below.authority_key_id().is_some_and(|id| issuer.subject_key_id() == Some(id))
 }

@@ -11,7 +11,7 @@
 
 use super::chain::Index;
 use super::{Hint, Piece};
-use crate::asn1::{Reader, Tag, cert_fields, oid};
+use crate::asn1::{cert_fields, oid, request_fields};
 use crate::context::Ctx;
 use crate::crypto::public::{distinctive_part, identity, same_public_key, spki_algorithm, spki_of_pkcs8};
 use crate::model::{Der, Entry, Item, Label, Link};
@@ -114,9 +114,9 @@ impl<'a> Planner<'a> {
         }
         for (at, piece) in self.pieces.iter().enumerate() {
             if let Item::Request { csr, .. } = &piece.entry.item
-                && let Some(spki) = request_spki(csr)
+                && let Ok(fields) = request_fields(csr)
             {
-                offer(at, csr, spki);
+                offer(at, csr, fields.spki);
             }
         }
         for group in &mut groups {
@@ -414,13 +414,4 @@ fn hint(piece: &Piece) -> Option<&Hint> {
 
 fn key_id(piece: &Piece) -> Option<&[u8]> {
     hint(piece)?.key_id.as_deref()
-}
-
-/// `CertificationRequestInfo ::= SEQUENCE { version, subject, subjectPKInfo, … }` (RFC 2986).
-fn request_spki(csr: &[u8]) -> Option<&[u8]> {
-    let outer = Reader::new(csr, 0).expect(Tag::SEQUENCE, "CertificationRequest").ok()?;
-    let mut fields = outer.reader().expect(Tag::SEQUENCE, "CertificationRequestInfo").ok()?.reader();
-    fields.expect(Tag::INTEGER, "version").ok()?;
-    fields.expect(Tag::SEQUENCE, "subject").ok()?;
-    Some(fields.expect(Tag::SEQUENCE, "subjectPKInfo").ok()?.raw)
 }

@@ -1,6 +1,6 @@
 //! Chains: NSS keeps certificates side by side; a key's chain is found by following names.
 
-use crate::asn1::{CertFields, Reader, Tag, oid};
+use crate::asn1::CertFields;
 use std::collections::HashMap;
 
 /// Longer chains exist only in loops and jokes.
@@ -40,9 +40,9 @@ impl<'a> Chains<'a> {
 
     fn issuer(&self, fields: &CertFields<'_>) -> Option<usize> {
         let candidates = self.by_subject.get(fields.issuer)?;
-        let wanted = authority_key_id(fields);
+        let wanted = fields.authority_key_id();
         let fits = |at: &&usize| {
-            let own = self.certificates.get(**at).and_then(subject_key_id);
+            let own = self.certificates.get(**at).and_then(CertFields::subject_key_id);
             wanted.is_some() && own == wanted
         };
         // A renewed CA has the same name and often the same key: then the newest one is the one to show.
@@ -55,17 +55,4 @@ impl<'a> Chains<'a> {
             .copied()
             .max_by_key(|at| (ends(at), std::cmp::Reverse(*at)))
     }
-}
-
-/// RFC 5280 section 4.2.1.1.
-fn authority_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = fields.extension(oid::AUTHORITY_KEY_ID)?;
-    let mut list = Reader::new(value, 0).expect(Tag::SEQUENCE, "AuthorityKeyIdentifier").ok()?.reader();
-    list.optional(Tag::context_primitive(0)).ok()?.map(|id| id.content)
-}
-
-/// RFC 5280 section 4.2.1.2.
-fn subject_key_id<'a>(fields: &CertFields<'a>) -> Option<&'a [u8]> {
-    let value = fields.extension(oid::SUBJECT_KEY_ID)?;
-    Reader::new(value, 0).expect(Tag::OCTET_STRING, "SubjectKeyIdentifier").ok().map(|id| id.content)
 }

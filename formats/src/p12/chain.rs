@@ -159,10 +159,8 @@ impl<'a> Authority<'a> {
 
     /// Whether the certificate with these fields is meant: it is, it isn't, it can't be told.
     fn names(&self, fields: &CertFields<'_>) -> Option<bool> {
-        let own = fields.extension(oid::SUBJECT_KEY_ID);
-        let own = own.and_then(|v| Reader::new(v, 0).expect(Tag::OCTET_STRING, "identifier").ok());
-        if let (Some(key_id), Some(own)) = (self.key_id, own) {
-            return Some(key_id == own.content);
+        if let (Some(key_id), Some(own)) = (self.key_id, fields.subject_key_id()) {
+            return Some(key_id == own);
         }
         self.serial.map(|s| s == fields.serial)
     }
