@@ -35,7 +35,8 @@ pub struct Args {
     #[arg(long, short, value_name = "L")]
     label: Vec<String>,
 
-    /// Leave private keys, requests and secret keys out; of a key its certificate stays
+    /// Leave private keys, requests and secret keys out; of a key its certificates stay, the issuers among
+    /// them not as anchors
     #[arg(long)]
     certs_only: bool,
 

@@ -1,7 +1,7 @@
 //! One store into another format.
 
 use super::build::{Build, same_password};
-use super::prepare::{certificates_of, loss_of, prepare, without_repeats};
+use super::prepare::{Kept, loss_of, prepare};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -24,7 +24,8 @@ pub struct Convert<'a> {
     pub to_ctx: Ctx<'a>,
     /// Only entries with these labels; empty: all. A label that isn't there is an error.
     pub labels: Vec<String>,
-    /// Leave keys, requests and secret keys out on purpose: the leaf of a key becomes a certificate.
+    /// Leave keys, requests and secret keys out on purpose: the chain of a key becomes certificates, its
+    /// issuers without trust.
     pub certs_only: bool,
     /// Which losses are accepted.
     pub allow: AllowLoss,
@@ -155,15 +156,15 @@ fn select(mut store: Store, job: &Convert<'_>) -> Result<Store> {
         store.defects.retain(|d| d.place().label.as_ref().is_some_and(|l| job.labels.contains(l)));
     }
     if job.certs_only {
-        let mut certs = Vec::with_capacity(store.entries.len());
+        let mut public = Kept::new(job.to_format, store.entries.len());
         for entry in store.entries {
             match entry.item {
-                Item::Cert(_) => certs.push(entry),
-                _ => certificates_of(entry, &mut certs, &[ItemKind::Cert]),
+                Item::Cert(_) | Item::Crl(_) => public.entries.push(entry),
+                // What isn't known may be a secret.
+                _ => public.certificates_of(entry),
             }
         }
-        without_repeats(&mut certs);
-        store.entries = certs;
+        store.entries = public.into_entries();
     }
     Ok(store)
 }

@@ -1,13 +1,13 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::{Set, labels};
+use super::{Map, Set, labels};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
 use crate::error::{Error, Kind, Result};
-use crate::format::{Format, Labels};
-use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Store};
+use crate::format::{Format, Labels, TrustRange};
+use crate::model::{Der, Entry, Item, ItemKind, Label, Loss, LossKind, Store, Trust};
 use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
@@ -21,24 +21,23 @@ pub(super) fn prepare(
     let carries = to.carries();
     let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
     let outcomes = open_all(&store.entries, from, to)?;
-    let mut entries = Vec::with_capacity(store.entries.len());
+    let mut kept = Kept::new(to, store.entries.len());
     for (entry, outcome) in store.entries.into_iter().zip(outcomes) {
         match outcome {
-            Ok(()) => keep(entry, to, &mut entries, &mut losses),
+            Ok(()) => keep(entry, to, &mut kept, &mut losses),
             Err(e) if e.kind() == Kind::Password && is_own(&entry, to) && same_password()? => {
-                entries.push(entry)
+                kept.entries.push(entry)
             }
             Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
                 losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
-                certificates_of(entry, &mut entries, carries.items);
+                kept.certificates_of(entry);
             }
             Err(e) => return Err(e.in_entry(entry.label_text())),
         }
     }
+    let mut entries = kept.into_entries();
     if to.flat() {
         entries = super::flat::flatten(entries, to, &mut losses);
-    } else if !losses.is_empty() {
-        without_repeats(&mut entries);
     }
     if !carries.many && entries.len() > 1 {
         return Err(Error::refused(format!(
@@ -138,11 +137,11 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
 }
 
 /// Keeps an entry if the format can hold it, else what of it can be held.
-fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
+fn keep(entry: Entry, to: &dyn Format, kept: &mut Kept, losses: &mut Vec<Loss>) {
     let items = to.carries().items;
     let kind = entry.item.kind();
     let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
-        (true, None) => return entries.push(entry),
+        (true, None) => return kept.entries.push(entry),
         (true, why) => why,
         (false, _) => None,
     };
@@ -156,7 +155,7 @@ fn keep(entry: Entry, to: &dyn Format, entries: &mut Vec<Entry>, losses: &mut Ve
     };
     let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
     losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
-    certificates_of(entry, entries, items);
+    kept.certificates_of(entry);
 }
 
 /// The kind of loss when an entry of this kind can't be held.
@@ -171,27 +170,76 @@ pub(super) fn loss_of(kind: ItemKind) -> LossKind {
     }
 }
 
-/// The certificates of a key entry as entries of their own: the key is lost, they need not be.
-pub(super) fn certificates_of(entry: Entry, entries: &mut Vec<Entry>, items: &[ItemKind]) {
-    let Item::Key { chain, .. } = entry.item else { return };
-    if !items.contains(&ItemKind::Cert) {
-        return;
-    }
-    for (at, link) in chain.into_iter().enumerate() {
-        let mut cert = Entry::new(Item::Cert(link.cert));
-        cert.label = if at == 0 { entry.label.clone() } else { link.label };
-        cert.authenticated = entry.authenticated;
-        entries.push(cert);
-    }
+/// The entries that stay, among them the certificates of keys that don't.
+pub(super) struct Kept {
+    pub(super) entries: Vec<Entry>,
+    /// The places of the certificates that came from a key, and which of them are its leaf.
+    from_keys: Vec<(usize, bool)>,
+    certificates: bool,
+    /// The format says of each certificate how far it is trusted.
+    trust: bool,
 }
 
-/// Drops repeated certificates that nobody labelled differently: two keys under one CA bring it twice.
-pub(super) fn without_repeats(entries: &mut Vec<Entry>) {
-    let mut seen = Set::with_capacity_and_hasher(entries.len(), Default::default());
-    entries.retain(|e| match &e.item {
-        Item::Cert(c) => seen.insert((c.clone(), e.label.clone())),
-        _ => true,
-    });
+impl Kept {
+    pub(super) fn new(to: &dyn Format, size: usize) -> Self {
+        let carries = to.carries();
+        Kept {
+            entries: Vec::with_capacity(size),
+            from_keys: Vec::new(),
+            certificates: carries.items.contains(&ItemKind::Cert),
+            trust: carries.trust != TrustRange::None,
+        }
+    }
+
+    /// The certificates of a key entry as entries of their own: the key is lost, they need not be.
+    ///
+    /// An issuer in a chain is there to lead to an anchor, not as one. Where the format would make a CA on
+    /// its own an anchor, it goes without trust, which the writer keeps or reports.
+    pub(super) fn certificates_of(&mut self, entry: Entry) {
+        let Item::Key { chain, .. } = entry.item else { return };
+        if !self.certificates {
+            return;
+        }
+        for (at, link) in chain.into_iter().enumerate() {
+            let leaf = at == 0;
+            let mut cert = Entry::new(Item::Cert(link.cert));
+            cert.label = if leaf { entry.label.clone() } else { link.label };
+            cert.trust = if leaf { entry.trust.clone() } else { self.trust.then(Trust::default) };
+            cert.authenticated = entry.authenticated;
+            self.from_keys.push((self.entries.len(), leaf));
+            self.entries.push(cert);
+        }
+    }
+
+    /// All of them. Of those from keys, an issuer that is there already adds nothing, nor does a leaf that is
+    /// there under the same label.
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        if self.from_keys.is_empty() {
+            return self.entries;
+        }
+        let from_keys: Map<usize, bool> = self.from_keys.into_iter().collect();
+        let own = |(at, e): (usize, &Entry)| match &e.item {
+            Item::Cert(c) if !from_keys.contains_key(&at) => Some((c.clone(), e.label.clone())),
+            _ => None,
+        };
+        let mut labelled: Set<(Der, Option<Label>)> =
+            self.entries.iter().enumerate().filter_map(own).collect();
+        let mut there: Set<Der> = labelled.iter().map(|(c, _)| c.clone()).collect();
+        let mut places = 0..;
+        let mut entries = self.entries;
+        entries.retain(|e| {
+            let leaf = places.next().and_then(|at| from_keys.get(&at));
+            match (leaf, &e.item) {
+                (Some(true), Item::Cert(c)) => {
+                    there.insert(c.clone());
+                    labelled.insert((c.clone(), e.label.clone()))
+                }
+                (Some(false), Item::Cert(c)) => there.insert(c.clone()),
+                _ => true,
+            }
+        });
+        entries
+    }
 }
 
 fn unreadable(e: &Error) -> Loss {
@@ -227,4 +275,57 @@ fn foreign_facts(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
             format!("{} has no place for {format}'s \"{id}\" ({n} entries)", to.name()),
         )
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{KeyMaterial, Level, Link, Secret};
+    use std::sync::Arc;
+
+    fn cert(n: u8) -> Der {
+        Der::new(vec![0x30, 1, n])
+    }
+
+    fn lone(n: u8, label: &str) -> Entry {
+        let mut entry = Entry::new(Item::Cert(cert(n))).with_label(label);
+        entry.trust = Some(Trust::all(Level::Anchor));
+        entry
+    }
+
+    fn key(label: &str, chain: &[u8]) -> Entry {
+        let key = Arc::new(Secret::clear(KeyMaterial::pkcs8(Default::default())));
+        let chain = chain.iter().map(|n| Link::from(cert(*n))).collect();
+        Entry::new(Item::Key { key, chain }).with_label(label)
+    }
+
+    /// Last byte, label and trust of every entry.
+    fn shown(entries: &[Entry]) -> Vec<(u8, String, Option<Trust>)> {
+        let byte = |e: &Entry| e.object().and_then(|d| d.last().copied()).unwrap_or(0);
+        entries.iter().map(|e| (byte(e), e.label_text().into_owned(), e.trust.clone())).collect()
+    }
+
+    #[test]
+    fn issuers_of_a_lost_key_are_no_anchors() {
+        let (unset, anchor) = (Some(Trust::default()), Some(Trust::all(Level::Anchor)));
+        let of = |format: &str| {
+            let mut kept = Kept::new(crate::by_name(format).expect("a format"), 0);
+            kept.certificates_of(key("a", &[1, 2, 3]));
+            kept.certificates_of(key("b", &[4, 2, 3]));
+            kept.entries.push(lone(3, "root"));
+            kept.certificates_of(key("b", &[4]));
+            shown(&kept.into_entries())
+        };
+        let (a, b) = ((1, "a".to_owned(), None), (4, "b".to_owned(), None));
+        let root = (3, "root".to_owned(), anchor);
+        for format in ["jks", "p12"] {
+            assert_eq!(
+                of(format),
+                [a.clone(), (2, String::new(), unset.clone()), b.clone(), root.clone()],
+                "{format}"
+            );
+        }
+        // PEM says nothing of trust, so there is nothing to say.
+        assert_eq!(of("pem"), [a, (2, String::new(), None), b, root]);
+    }
 }
