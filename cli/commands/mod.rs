@@ -166,8 +166,8 @@ fn seed(seconds: i64) -> [u8; 32] {
     seed
 }
 
-/// The whole command line. What a command takes is declared when that command is looked at.
-pub fn command() -> Command {
+/// The command line with the commands that `wanted` says. What each takes is declared when it is looked at.
+fn command(wanted: impl Fn(&Entry) -> bool) -> Command {
     // The doc comment of `Global` would take the place of an `about` that was set before.
     let program = Global::augment_args(Command::new("keyferry"))
         .version(env!("CARGO_PKG_VERSION"))
@@ -177,7 +177,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(110);
-    COMMANDS.iter().fold(program, |program, entry| {
+    COMMANDS.iter().filter(|e| wanted(e)).fold(program, |program, entry| {
         program
             .subcommand(Command::new(entry.name).about(entry.about).hide(entry.hidden).defer(entry.declare))
     })
@@ -185,7 +185,7 @@ pub fn command() -> Command {
 
 /// The same with every command declared, for what describes them all.
 pub fn whole_command() -> Command {
-    let mut whole = command();
+    let mut whole = command(|_| true);
     whole.build();
     whole
 }
@@ -222,7 +222,13 @@ const STATUSES: &str = "  0  done
 /// Parses, runs, reports.
 pub fn main() -> ExitCode {
     crate::secrets::no_core_dumps();
-    let found = match command().try_get_matches() {
+    // Declaring a command copies every global option into it, which costs more than all else before the
+    // work begins: where the first argument says which one is meant, or that none is, the others stay away.
+    let first = std::env::args_os().nth(1);
+    let named = |e: &Entry| first.as_deref().is_some_and(|f| f == e.name);
+    let version = first.as_deref().is_some_and(|f| f == "--version" || f == "-V");
+    let line = command(|e| named(e) || !(version || COMMANDS.iter().any(named)));
+    let found = match line.try_get_matches() {
         Ok(found) => found,
         Err(e) => {
             let failure = Failure::Clap(e);

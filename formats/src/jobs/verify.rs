@@ -51,12 +51,10 @@ impl<'a> Expected<'a> {
                     e.links.extend(chain.iter().map(|l| print(&*l.cert)));
                 }
                 item => {
-                    let certificate = match item {
-                        Item::Cert(c) => Some(print(&**c)),
-                        _ => None,
-                    };
+                    let body = body_print(entry);
+                    let certificate = matches!(item, Item::Cert(_)).then_some(body);
                     e.certificates.extend(certificate);
-                    e.lone.insert(lone_print(entry, format), (entry, certificate));
+                    e.lone.insert(lone_print(entry, body, format), (entry, certificate));
                 }
             }
         }
@@ -85,12 +83,13 @@ impl<'a> Expected<'a> {
                     }
                     seen.extend(chain.iter().map(|l| print(&*l.cert)));
                 }
-                Item::Cert(c) => {
-                    seen.insert(print(&**c));
-                    lone.insert(lone_print(entry, self.format));
+                Item::Cert(_) => {
+                    let body = body_print(entry);
+                    seen.insert(body);
+                    lone.insert(lone_print(entry, body, self.format));
                 }
                 _ => {
-                    let p = lone_print(entry, self.format);
+                    let p = lone_print(entry, body_print(entry), self.format);
                     if !self.lone.contains_key(&p) {
                         return Err(different(entry));
                     }
@@ -122,8 +121,12 @@ fn key_print(entry: &Entry, format: &dyn Format) -> Print {
     with_material(entry, format, |m| print((label(entry, format), leaf, m)))
 }
 
-fn lone_print(entry: &Entry, format: &dyn Format) -> Print {
-    let body: &[u8] = entry.object().map_or(&[], |d| d);
+/// Of the object itself, as chains have it too.
+fn body_print(entry: &Entry) -> Print {
+    print(entry.object().map_or(&[][..], |d| d))
+}
+
+fn lone_print(entry: &Entry, body: Print, format: &dyn Format) -> Print {
     with_material(entry, format, |m| print((label(entry, format), entry.item.kind(), body, m)))
 }
 
