@@ -404,7 +404,7 @@ fn fold_labels(list: &mut [Seen], format: &dyn Format) {
         seen.label = match format.carries().labels {
             Labels::None => None,
             Labels::Optional | Labels::BySubject => seen.label.take(),
-            Labels::Unique(fold) => seen.label.take().map(|l| fold(&l)),
+            Labels::Unique(fold) => seen.label.take().map(|l| fold(&l).into_owned()),
         };
     }
 }

@@ -4,6 +4,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -153,7 +154,7 @@ pub enum Labels {
     /// It may; two may be equal.
     Optional,
     /// Every entry has one, and no two are equal after this function (`JKS` compares in lower case).
-    Unique(fn(&str) -> String),
+    Unique(fn(&str) -> Cow<'_, str>),
     /// Every certificate is there once and has one; two may be equal only if the subjects are (NSS).
     BySubject,
 }
@@ -214,6 +215,16 @@ pub const FORMATS: &[&dyn Format] = &[
 /// The format called `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Format> {
     FORMATS.iter().copied().find(|f| f.name() == name || f.aliases().contains(&name))
+}
+
+/// What Java's `String.toLowerCase(Locale.ENGLISH)` makes of a label: every character by Unicode's full
+/// mapping, whatever the language (`İ` becomes `i` and a combining dot).
+pub fn lower_case(label: &str) -> Cow<'_, str> {
+    if label.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        return Cow::Borrowed(label);
+    }
+    let lower = label.to_lowercase();
+    if lower == label { Cow::Borrowed(label) } else { Cow::Owned(lower) }
 }
 
 /// The format that a file name's extension stands for, in any case of letters.

@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use base64_simd::{AsOut, STANDARD};
 use memchr::memmem::{Finder, find};
 use memchr::{memchr, memchr2};
-use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// Characters of base64 on a line that we write (RFC 7468 section 2).
@@ -212,32 +211,32 @@ impl<'a> Block<'a> {
         self.body.len() / 4 * 3 + 3
     }
 
-    /// Appends the decoded bytes to `out` and says where they are. `scratch` is reused from block to
-    /// block.
-    pub fn decode(&self, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Range<usize>> {
-        let from = out.len();
+    /// Decodes to the beginning of `out`, which has [`Block::decoded_bound`] bytes; how many there are.
+    /// `scratch` is reused from block to block.
+    pub fn decode(&self, scratch: &mut Vec<u8>, out: &mut [u8]) -> Result<usize> {
+        let short = || Error::malformed("no room for a block's bytes").at(self.at);
+        let out = out.get_mut(..self.decoded_bound()).ok_or_else(short)?;
+        let mut into = |text: &[u8]| STANDARD.decode(text, out.as_out()).map(|bytes| bytes.len()).ok();
         join(self.body, scratch);
-        if STANDARD.decode_append(&*scratch, out).is_err() {
+        let len = into(scratch).or_else(|| {
             // Blanks inside lines, or lines of several lengths: slower, and rare.
-            out.truncate(from);
             scratch.retain(|b| !is_blank(*b));
-            if STANDARD.decode_append(&*scratch, out).is_err() {
-                out.truncate(from);
-                return Err(self.not_base64());
-            }
+            into(scratch)
+        });
+        match len {
+            None => Err(self.not_base64()),
+            Some(0) => Err(Error::malformed(format!("an empty {} block", self.label)).at(self.at)),
+            Some(len) => Ok(len),
         }
-        if out.len() == from {
-            return Err(Error::malformed(format!("an empty {} block", self.label)).at(self.at));
-        }
-        Ok(from..out.len())
     }
 
     /// The decoded bytes in a buffer that is wiped, as are all intermediate copies.
     pub fn decode_secret(&self) -> Result<Zeroizing<Vec<u8>>> {
         // Sized once: growing would leave unwiped copies behind.
         let mut scratch = Zeroizing::new(Vec::with_capacity(self.body.len()));
-        let mut out = Zeroizing::new(Vec::with_capacity(self.decoded_bound()));
-        self.decode(&mut scratch, &mut out)?;
+        let mut out = Zeroizing::new(vec![0; self.decoded_bound()]);
+        let len = self.decode(&mut scratch, &mut out)?;
+        out.truncate(len);
         Ok(out)
     }
 

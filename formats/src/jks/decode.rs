@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{
     Attr, Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Link, Password, Seal, Secret, Store, Trust,
 };
+use foldhash::fast::RandomState;
 use sha1::Digest;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -68,8 +69,8 @@ fn authenticate(
 /// Java keeps the last of several entries with one label, so that is what the store means; a certificate
 /// that goes by this is worth a warning, a key is a defect.
 fn drop_shadowed(store: &mut Store) {
-    let mut seen = HashSet::with_capacity(store.entries.len());
-    let mut keep: Vec<bool> = store.entries.iter().rev().map(|e| seen.insert(e.label.clone())).collect();
+    let mut seen = HashSet::with_capacity_and_hasher(store.entries.len(), RandomState::default());
+    let mut keep: Vec<bool> = store.entries.iter().rev().map(|e| seen.insert(&e.label)).collect();
     if !keep.contains(&false) {
         return;
     }

@@ -4,8 +4,10 @@ use super::layout::*;
 use super::{mutf8, protect};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::format::lower_case;
 use crate::model::{Der, Entry, Item, KeyMaterial, Link, Loss, LossKind, Password, Secret, Store, Trust};
 use crate::place::{StagedFile, Staging};
+use foldhash::fast::RandomState;
 use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,12 +15,6 @@ use std::sync::Arc;
 
 /// The option that sets the rounds around each key of a JCEKS.
 pub const ITERATIONS_OPTION: &str = "jceks-iterations";
-
-/// What Java's `String.toLowerCase(Locale.ENGLISH)` does to a label: every character by Unicode's full
-/// mapping, whatever the language (`İ` becomes `i` and a combining dot).
-pub fn java_lower_case(label: &str) -> String {
-    label.to_lowercase()
-}
 
 /// Writes `store`, in its order; returns what the format can't say.
 pub fn encode(variant: &Variant, store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
@@ -55,7 +51,7 @@ fn labels<'a>(store: &'a Store, losses: &mut Vec<Loss>) -> Result<Vec<Cow<'a, [u
         out.push(label);
     }
     losses.extend(lowered(store));
-    let mut seen = HashSet::with_capacity(out.len());
+    let mut seen = HashSet::with_capacity_and_hasher(out.len(), RandomState::default());
     for (entry, label) in store.entries.iter().zip(&out) {
         if !seen.insert(label) {
             return Err(Error::refused("another entry has the same label, as Java compares them")
@@ -71,7 +67,7 @@ fn lowered(store: &Store) -> Option<Loss> {
         .entries
         .iter()
         .filter_map(|e| e.label.as_ref()?.as_str())
-        .filter(|text| java_lower_case(text) != **text);
+        .filter(|text| lower_case(text) != **text);
     let first = changed.next()?;
     let detail = match changed.count() {
         0 => "the label is written in lower case, as Java has it".to_owned(),
@@ -87,17 +83,17 @@ fn label<'a>(entry: &'a Entry, losses: &mut Vec<Loss>) -> Result<Cow<'a, [u8]>> 
         return Err(Error::refused("an entry without a label"));
     };
     let bytes = match label.as_str() {
-        Some(text) => {
-            let lower = java_lower_case(text);
-            if lower == text { mutf8::encode(text) } else { Cow::Owned(mutf8::encode(&lower).into_owned()) }
-        }
+        Some(text) => match lower_case(text) {
+            Cow::Borrowed(text) => mutf8::encode(text),
+            Cow::Owned(lower) => Cow::Owned(mutf8::encode(&lower).into_owned()),
+        },
         // Half of a surrogate pair: no Unicode text, but Java's.
         None if mutf8::is_java(label.bytes()) => Cow::Borrowed(label.bytes()),
         None => {
             let text = label.text();
             let detail = "the label is not UTF-8; what can't be read of it is replaced";
             losses.push(Loss::new(LossKind::Label, &*text, detail));
-            Cow::Owned(mutf8::encode(&java_lower_case(&text)).into_owned())
+            Cow::Owned(mutf8::encode(&lower_case(&text)).into_owned())
         }
     };
     if u16::try_from(bytes.len()).is_err() {
@@ -246,7 +242,7 @@ impl Encoder<'_> {
         if let Some(password) = self.ctx.secrets.key(Some(&label))?.into_iter().next() {
             return Ok(Some(password));
         }
-        let lower = java_lower_case(&label);
+        let lower = lower_case(&label);
         Ok(if lower == *label { None } else { self.ctx.secrets.key(Some(&lower))?.into_iter().next() })
     }
 

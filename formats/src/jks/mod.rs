@@ -31,7 +31,7 @@ mod tests;
 
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange, lower_case};
 use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
 use layout::{JCEKS, JKS, Variant};
@@ -141,7 +141,7 @@ impl Format for Jceks {
 fn carries(items: &'static [ItemKind]) -> Carries {
     Carries {
         items,
-        labels: Labels::Unique(encode::java_lower_case),
+        labels: Labels::Unique(lower_case),
         many: true,
         trust: TrustRange::AlwaysAnchor,
         password: PasswordUse::Always,

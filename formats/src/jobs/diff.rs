@@ -120,7 +120,7 @@ fn identity(entry: &Entry) -> Cow<'_, [u8]> {
 }
 
 /// How labels compare: as the less particular of the two formats does.
-struct Fold(Vec<fn(&str) -> String>);
+struct Fold(Vec<fn(&str) -> Cow<'_, str>>);
 
 impl Fold {
     fn of(a: &Loaded, b: &Loaded) -> Fold {

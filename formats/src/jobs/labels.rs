@@ -6,6 +6,7 @@ use crate::format::Labels;
 use crate::model::{Entry, Item, Label, Loss, LossKind};
 use crate::query::dn;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// Makes the labels of `entries` fit what a format demands.
 ///
@@ -23,14 +24,14 @@ pub(super) fn fit(entries: &mut Vec<Entry>, labels: Labels, losses: &mut Vec<Los
     for (at, entry) in entries.iter_mut().enumerate() {
         let Some(label) = entry.label.as_ref().filter(|l| !l.bytes().is_empty()) else {
             let text = made_from(entry);
-            unnamed.push((at, fold(&text), text));
+            unnamed.push((at, fold(&text).into_owned(), text));
             continue;
         };
         let text = label.text();
         if label.as_str().is_none() {
             losses.push(Loss::new(LossKind::Label, &*text, "the label is not UTF-8 text"));
         }
-        let free = first_free(&mut taken, &text, fold(&text), fold);
+        let free = first_free(&mut taken, &text, fold(&text).into_owned(), fold);
         if let Some(free) = &free {
             let detail = format!("another entry has this label; this one becomes \"{free}\"");
             losses.push(Loss::new(LossKind::Label, &*text, detail));
@@ -47,7 +48,7 @@ fn name(
     entries: &mut [Entry],
     unnamed: Vec<(usize, String, String)>,
     taken: &mut Map<String, usize>,
-    fold: fn(&str) -> String,
+    fold: fn(&str) -> Cow<'_, str>,
 ) {
     let mut wanted: Map<&str, usize> = Map::with_capacity_and_hasher(unnamed.len(), Default::default());
     for (_, folded, _) in &unnamed {
@@ -77,7 +78,7 @@ fn first_free(
     taken: &mut Map<String, usize>,
     text: &str,
     key: String,
-    fold: fn(&str) -> String,
+    fold: fn(&str) -> Cow<'_, str>,
 ) -> Option<String> {
     let Some(mut n) = taken.get(&key).copied() else {
         taken.insert(key, 2);
@@ -86,7 +87,7 @@ fn first_free(
     loop {
         let candidate = format!("{text} #{n}");
         n += 1;
-        let folded = fold(&candidate);
+        let folded = fold(&candidate).into_owned();
         if !taken.contains_key(&folded) {
             taken.insert(folded, 2);
             // The next one with this text starts counting here: no quadratic search.
@@ -137,7 +138,7 @@ mod tests {
     fn collisions_are_numbered_and_told() {
         let mut e = vec![other("a"), other("A"), other("a #2"), other(""), other("a")];
         let mut losses = Vec::new();
-        fit(&mut e, Labels::Unique(|s| s.to_lowercase()), &mut losses);
+        fit(&mut e, Labels::Unique(crate::format::lower_case), &mut losses);
         let got: Vec<_> = e.iter().map(|e| e.label_text().into_owned()).collect();
         assert_eq!(got, ["a", "A #2", "a #2 #2", "other", "a #3"]);
         assert_eq!(losses.len(), 3);

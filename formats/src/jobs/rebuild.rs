@@ -9,11 +9,10 @@ use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, detect};
-use crate::model::{Der, Entry, Item, Loss, LossKind, Store};
+use crate::model::{Der, Entry, Item, Loss, LossKind, Store, Trust};
 use crate::place::{Source, Staging};
 use crate::query::dn;
 use crate::storeset::{self, Step};
-use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -341,7 +340,7 @@ impl<'a> Located<'a> {
         let (Some(_), Some(record)) = (&self.current, storeset::Record::read(&self.path)) else {
             return Ok(false);
         };
-        Ok(record.inputs_sha256 == hex(digest) && record.store_state == self.state()?)
+        Ok(record.inputs == hex(digest) && record.store_state == self.state()?)
     }
 
     /// Notes what this store was made from, for [`Located::is_current`].
@@ -414,7 +413,7 @@ fn read(path: &Path) -> Result<Source> {
 /// The digests of what all targets share, computed once.
 struct Inputs<'a> {
     job: &'a Rebuild<'a>,
-    shared: OnceCell<Sha256>,
+    shared: OnceCell<blake3::Hasher>,
 }
 
 impl<'a> Inputs<'a> {
@@ -440,8 +439,8 @@ impl<'a> Inputs<'a> {
         Ok(hash.finalize().into())
     }
 
-    fn hash_shared(&self) -> Result<Sha256> {
-        let mut hash = Sha256::new();
+    fn hash_shared(&self) -> Result<blake3::Hasher> {
+        let mut hash = blake3::Hasher::new();
         add(&mut hash, concat!("keyferry ", env!("CARGO_PKG_VERSION")).as_bytes());
         for bundle in &self.job.bundles {
             add_source(&mut hash, bundle.source)?;
@@ -456,12 +455,12 @@ impl<'a> Inputs<'a> {
 }
 
 /// Adds a part with its length, so that no two lists of parts look alike.
-fn add(hash: &mut Sha256, part: &[u8]) {
-    hash.update((part.len() as u64).to_be_bytes());
+fn add(hash: &mut blake3::Hasher, part: &[u8]) {
+    hash.update(&(part.len() as u64).to_be_bytes());
     hash.update(part);
 }
 
-fn add_source(hash: &mut Sha256, source: &Source) -> Result<()> {
+fn add_source(hash: &mut blake3::Hasher, source: &Source) -> Result<()> {
     if source.is_directory() {
         for member in source.members()? {
             add(hash, member.as_os_str().as_encoded_bytes());
@@ -517,7 +516,8 @@ impl Wanted {
                     .store
                     .entries
                     .into_iter()
-                    .filter(|e| e.object().is_some_and(|d| seen.insert(d.clone()))),
+                    // Printed before it is cloned, so that all clones know their print.
+                    .filter(|e| e.object().is_some_and(|d| d.print() != 0 && seen.insert(d.clone()))),
             );
         }
         let keys = job.key.as_ref().map(|k| private_keys(k, warnings)).transpose()?;
@@ -528,14 +528,7 @@ impl Wanted {
     /// the bundles' certificates, those it has already as they stand in it.
     fn merge(&self, current: &Store, ctx: &Ctx<'_>, losses: &mut Vec<Loss>) -> Result<Store> {
         let mut entries = Vec::with_capacity(self.public.len() + 1);
-        let known: Map<&Der, &Entry> = current
-            .entries
-            .iter()
-            .filter_map(|e| match &e.item {
-                Item::Cert(c) => Some((c, e)),
-                _ => None,
-            })
-            .collect();
+        let known: Map<&Der, &Entry> = current.entries.iter().filter_map(|e| Some((lone(e)?, e))).collect();
         let crls = self.public.iter().any(|e| matches!(e.item, Item::Crl(_)));
         for entry in &current.entries {
             match &entry.item {
@@ -641,16 +634,20 @@ fn selects(label: &str, entry: &Entry) -> bool {
     }
 }
 
+/// A certificate that stands on its own.
+fn lone(entry: &Entry) -> Option<&Der> {
+    match &entry.item {
+        Item::Cert(c) => Some(c),
+        _ => None,
+    }
+}
+
 /// What comes in, what goes, what stays.
 fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
-    let lone = |s: &Store| -> Set<Der> {
-        s.entries
-            .iter()
-            .filter(|e| matches!(e.item, Item::Cert(_)))
-            .filter_map(|e| e.object().cloned())
-            .collect()
-    };
-    let (before, after) = (lone(current), lone(new));
+    fn all(store: &Store) -> Set<&Der> {
+        store.entries.iter().filter_map(lone).collect()
+    }
+    let (before, after) = (all(current), all(new));
     let mut kept = 0;
     for entry in &new.entries {
         match (&entry.item, entry.certificate()) {
@@ -676,17 +673,13 @@ fn named(entry: &Entry, certificate: &Der) -> Named {
 /// keys and chains included, in any order.
 fn is_same(current: &Store, new: &Store, format: &'static dyn Format, ctx: &Ctx<'_>) -> bool {
     let same_size = current.entries.len() == new.entries.len();
-    let trust = |s: &Store| -> Map<Der, Option<crate::model::Trust>> {
-        s.entries
-            .iter()
-            .filter(|e| matches!(e.item, Item::Cert(_)))
-            .filter_map(|e| e.object().map(|d| (d.clone(), e.trust.clone())))
-            .collect()
-    };
+    fn trust(s: &Store) -> impl Iterator<Item = (&Der, &Trust)> {
+        s.entries.iter().filter_map(|e| lone(e).zip(e.trust.as_ref()))
+    }
     // Trust that a source can't state is no change; what it states and the store has otherwise, is.
     let trust_differs = || {
-        let now = trust(current);
-        trust(new).iter().any(|(d, t)| t.is_some() && now.get(d).is_some_and(|n| n.is_some() && n != t))
+        let now: Map<&Der, &Trust> = trust(current).collect();
+        trust(new).any(|(d, t)| now.get(d).is_some_and(|n| *n != t))
     };
     same_size
         && current.defects.is_empty()

@@ -8,7 +8,7 @@
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels};
-use crate::model::{Entry, Item, Secret, Store};
+use crate::model::{Der, Entry, Item, Secret, Store};
 use foldhash::quality::FixedState;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -48,7 +48,7 @@ impl<'a> Expected<'a> {
             match &entry.item {
                 Item::Key { chain, .. } => {
                     e.keys.entry(key_print(entry, format)).or_insert((0, entry)).0 += 1;
-                    e.links.extend(chain.iter().map(|l| print(&*l.cert)));
+                    e.links.extend(chain.iter().map(|l| l.cert.print()));
                 }
                 item => {
                     let body = body_print(entry);
@@ -81,7 +81,7 @@ impl<'a> Expected<'a> {
                         Some((n, _)) if *n > 0 => *n -= 1,
                         _ => return Err(different(entry)),
                     }
-                    seen.extend(chain.iter().map(|l| print(&*l.cert)));
+                    seen.extend(chain.iter().map(|l| l.cert.print()));
                 }
                 Item::Cert(_) => {
                     let body = body_print(entry);
@@ -117,13 +117,13 @@ impl<'a> Expected<'a> {
 }
 
 fn key_print(entry: &Entry, format: &dyn Format) -> Print {
-    let leaf: &[u8] = entry.object().map_or(&[], |d| d);
+    let leaf = body_print(entry);
     with_material(entry, format, |m| print((label(entry, format), leaf, m)))
 }
 
 /// Of the object itself, as chains have it too.
 fn body_print(entry: &Entry) -> Print {
-    print(entry.object().map_or(&[][..], |d| d))
+    entry.object().map_or(0, Der::print)
 }
 
 fn lone_print(entry: &Entry, body: Print, format: &dyn Format) -> Print {
@@ -149,7 +149,10 @@ fn label<'a>(entry: &'a Entry, format: &dyn Format) -> Cow<'a, str> {
     match format.carries().labels {
         Labels::None => Cow::Borrowed(""),
         Labels::Optional | Labels::BySubject => entry.label_text(),
-        Labels::Unique(fold) => Cow::Owned(fold(&entry.label_text())),
+        Labels::Unique(fold) => match entry.label_text() {
+            Cow::Borrowed(text) => fold(text),
+            Cow::Owned(text) => Cow::Owned(fold(&text).into_owned()),
+        },
     }
 }
 

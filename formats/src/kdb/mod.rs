@@ -41,6 +41,7 @@ use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use layout::{MAGIC, Role};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// IBM's CMS key database.
@@ -62,7 +63,7 @@ impl Format for Kdb {
     fn carries(&self) -> Carries {
         Carries {
             items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Request, ItemKind::Secret],
-            labels: Labels::Unique(str::to_owned),
+            labels: Labels::Unique(|label| Cow::Borrowed(label)),
             many: true,
             trust: TrustRange::OneBit,
             password: PasswordUse::Always,

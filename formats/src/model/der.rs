@@ -1,27 +1,29 @@
 //! Bytes as they came: a DER object is a range in the buffer it was read into.
 
+use super::room::Room;
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::{Deref, Range};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use zeroize::Zeroize;
 
 /// The bytes of a file (or of a decrypted part of one), shared by everything that was found in it.
 #[derive(Default)]
 pub struct Buffer {
-    bytes: Vec<u8>,
+    bytes: Room,
     wipe: AtomicBool,
 }
 
 impl Buffer {
     /// Takes the bytes over without copying them.
-    pub fn new(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Buffer { bytes, wipe: AtomicBool::new(false) })
+    pub fn new(bytes: impl Into<Room>) -> Arc<Self> {
+        Arc::new(Buffer { bytes: bytes.into(), wipe: AtomicBool::new(false) })
     }
 
     /// The same, wiped when the last user is gone: for buffers that hold keys in the clear.
-    pub fn secret(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Buffer { bytes, wipe: AtomicBool::new(true) })
+    pub fn secret(bytes: impl Into<Room>) -> Arc<Self> {
+        Arc::new(Buffer { bytes: bytes.into(), wipe: AtomicBool::new(true) })
     }
 
     /// From now on these bytes are wiped when the last user is gone. Called by a decoder that meets a
@@ -53,12 +55,16 @@ impl fmt::Debug for Buffer {
 }
 
 /// One DER object: a range of a shared buffer. Cloning shares; equality compares the bytes.
-#[derive(Clone)]
 pub struct Der {
     buffer: Arc<Buffer>,
     start: usize,
     end: usize,
+    /// See [`Der::print`]; 0 until somebody asks.
+    print: AtomicU64,
 }
+
+/// Another key in each process: nobody can make objects whose prints collide.
+static PRINTS: LazyLock<foldhash::quality::RandomState> = LazyLock::new(Default::default);
 
 impl Der {
     /// The bytes `at` in `buffer`; `None` if the range is not inside it.
@@ -67,13 +73,14 @@ impl Der {
             buffer: Arc::clone(buffer),
             start: at.start,
             end: at.end,
+            print: AtomicU64::new(0),
         })
     }
 
     /// An object with a buffer of its own.
     pub fn new(bytes: Vec<u8>) -> Self {
         let end = bytes.len();
-        Der { buffer: Buffer::new(bytes), start: 0, end }
+        Der { buffer: Buffer::new(bytes), start: 0, end, print: AtomicU64::new(0) }
     }
 
     /// `part`, which must lie inside `self`, as an object that shares the buffer.
@@ -82,8 +89,28 @@ impl Der {
         let other = part.as_ptr_range();
         (own.start <= other.start && other.end <= own.end).then(|| {
             let start = self.start + (other.start as usize - own.start as usize);
-            Der { buffer: Arc::clone(&self.buffer), start, end: start + part.len() }
+            Der { buffer: Arc::clone(&self.buffer), start, end: start + part.len(), print: AtomicU64::new(0) }
         })
+    }
+
+    /// 64 bits of the bytes, for maps of this process. The bytes are gone through once, however many maps
+    /// the object and its clones stand in.
+    pub fn print(&self) -> u64 {
+        match self.print.load(Ordering::Relaxed) {
+            0 => {
+                let print = PRINTS.hash_one(&**self).max(1);
+                self.print.store(print, Ordering::Relaxed);
+                print
+            }
+            known => known,
+        }
+    }
+}
+
+impl Clone for Der {
+    fn clone(&self) -> Self {
+        let print = AtomicU64::new(self.print.load(Ordering::Relaxed));
+        Der { buffer: Arc::clone(&self.buffer), start: self.start, end: self.end, print }
     }
 }
 
@@ -103,15 +130,16 @@ impl AsRef<[u8]> for Der {
 
 impl PartialEq for Der {
     fn eq(&self, other: &Self) -> bool {
-        **self == **other
+        let here = Arc::ptr_eq(&self.buffer, &other.buffer) && self.start == other.start;
+        (here && self.end == other.end) || **self == **other
     }
 }
 
 impl Eq for Der {}
 
-impl std::hash::Hash for Der {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
+impl Hash for Der {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.print());
     }
 }
 

@@ -7,11 +7,13 @@
 
 mod der;
 mod loss;
+mod room;
 mod secret;
 mod trust;
 
 pub use der::{Buffer, Der};
 pub use loss::{Loss, LossKind};
+pub use room::Room;
 pub use secret::{KeyMaterial, Password, Seal, Secret};
 pub use trust::{Level, Purpose, Trust};
 

@@ -44,7 +44,7 @@ mod trust;
 
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange, lower_case};
 use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
 
@@ -70,7 +70,7 @@ impl Format for P12 {
     fn carries(&self) -> Carries {
         Carries {
             items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Secret, ItemKind::Crl, ItemKind::Other],
-            labels: Labels::Unique(str::to_lowercase),
+            labels: Labels::Unique(lower_case),
             many: true,
             trust: TrustRange::OneBit,
             password: PasswordUse::WithKeys,

@@ -83,8 +83,9 @@ impl Format for P7b {
                     let text = format!("a {} block has no place in a PKCS#7 file", b.label);
                     return Err(Error::unsupported(text).at(b.at).hint("pem:FILE reads it"));
                 }
-                let mut bytes = Vec::with_capacity(b.decoded_bound());
-                b.decode(&mut scratch, &mut bytes)?;
+                let mut bytes = vec![0; b.decoded_bound()];
+                let len = b.decode(&mut scratch, &mut bytes)?;
+                bytes.truncate(len);
                 let der = Der::new(bytes);
                 let rest = pile.object(&der, place, Note::default())?.len();
                 if rest == 0 { Ok(()) } else { Err(trailing(rest).at(b.at)) }

@@ -8,7 +8,7 @@ use crate::crypto::Cipher;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Match, detect};
 use crate::loose::{EncryptedPkcs8, Note, Pile, Place, secret_der};
-use crate::model::{Buffer, Der, Entry, Item};
+use crate::model::{Buffer, Der, Entry, Item, Room};
 use crate::place::Source;
 use std::ops::Range;
 use std::path::Path;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// Adds everything that a text holds to `pile`. `path` names the file in errors of what is inside.
 pub(super) fn text(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let (found, arena) = cut(text, pile);
+    let (found, arena) = cut(text, pile)?;
     if found.is_empty() && pile.found_nothing() && armour::looks_bare(text) {
         return bare(path, text, pile, ctx);
     }
@@ -56,9 +56,9 @@ enum Body {
 }
 
 /// Decodes every block: what is no secret into one buffer, so that objects are ranges of it.
-fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> (Vec<Found<'a>>, Arc<Buffer>) {
-    let mut arena = Vec::with_capacity(text.len() / 4 * 3);
-    // The arena outgrows nothing: base64 yields at most three quarters of the text.
+fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> Result<(Vec<Found<'a>>, Arc<Buffer>)> {
+    // Base64 yields at most three quarters of the text.
+    let mut arena = Arena { room: Room::new(text.len() / 4 * 3 + 3)?, used: 0 };
     let mut scratch = Zeroizing::new(Vec::new());
     let mut found = Vec::new();
     for block in armour::blocks(text) {
@@ -70,16 +70,31 @@ fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> (Vec<Found<'a>>, Arc<Buffer>) {
             Err(e) => pile.defect(e),
         }
     }
-    arena.shrink_to_fit();
-    (found, Buffer::new(arena))
+    arena.room.truncate(arena.used);
+    Ok((found, Buffer::new(arena.room)))
 }
 
-fn body(block: &Block<'_>, scratch: &mut Vec<u8>, arena: &mut Vec<u8>) -> Result<Body> {
+/// Decoded blocks, one behind the other.
+struct Arena {
+    room: Room,
+    used: usize,
+}
+
+impl Arena {
+    /// Decodes one more; where it lies.
+    fn add(&mut self, block: &Block<'_>, scratch: &mut Vec<u8>) -> Result<Range<usize>> {
+        let from = self.used;
+        self.used += block.decode(scratch, &mut self.room[from..])?;
+        Ok(from..self.used)
+    }
+}
+
+fn body(block: &Block<'_>, scratch: &mut Vec<u8>, arena: &mut Arena) -> Result<Body> {
     if !block.label.ends_with("PRIVATE KEY") || block.label == "ENCRYPTED PRIVATE KEY" {
-        return block.decode(scratch, arena).map(Body::Plain);
+        return arena.add(block, scratch).map(Body::Plain);
     }
     if legacy::is_enciphered(block) {
-        return Ok(Body::Legacy(block.decode(scratch, arena)?, legacy::cipher(block)));
+        return Ok(Body::Legacy(arena.add(block, scratch)?, legacy::cipher(block)));
     }
     block.decode_secret().map(Body::Secret)
 }

@@ -1,12 +1,13 @@
 //! One thing to read: a file, a folder, or bytes in memory.
 
 use crate::error::{Error, Kind, Result};
-use crate::model::Buffer;
+use crate::model::{Buffer, Room};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use zeroize::Zeroize;
 
 /// A larger file is no keystore; refusing it bounds memory.
 const LIMIT: u64 = 2 << 30;
@@ -264,7 +265,7 @@ impl Source {
         Ok(self.head.get_or_init(|| head))
     }
 
-    fn fetch(&self) -> Result<Vec<u8>> {
+    fn fetch(&self) -> Result<Room> {
         let (file, size) = match &self.origin {
             Origin::File(file, id) => (file, id.size),
             Origin::Stream(file) => (file, 0),
@@ -276,19 +277,38 @@ impl Source {
                 "the file has {size} bytes, more than {LIMIT} are refused"
             )));
         }
-        let mut bytes = Vec::new();
+        let mut from = file.take(LIMIT + 1);
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.
-        bytes
-            .try_reserve_exact(size as usize + 1)
-            .map_err(|e| Error::too_large("the file does not fit into memory").caused_by(e))?;
-        let from = file;
-        from.take(LIMIT + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
+        let mut room = Room::new(size as usize + 1)?;
+        let have = fill(&mut from, &mut room).map_err(cannot_read)?;
+        if have < room.len() {
+            room.truncate(have);
+            return Ok(room);
+        }
+        // A pipe, or a file that grew meanwhile.
+        let mut bytes = room.to_vec();
+        room.zeroize();
+        from.read_to_end(&mut bytes).map_err(cannot_read)?;
         if bytes.len() as u64 > LIMIT {
             return Err(Error::too_large(format!("more than {LIMIT} bytes are refused")));
         }
-        Ok(bytes)
+        Ok(bytes.into())
     }
+}
+
+/// Reads until `room` is full or the end is seen; how much came.
+fn fill(from: &mut impl Read, room: &mut [u8]) -> std::io::Result<usize> {
+    let mut have = 0;
+    while have < room.len() {
+        match from.read(&mut room[have..]) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(have)
 }
 
 /// A file read by position, so that readers don't disturb each other.

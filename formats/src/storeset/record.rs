@@ -21,8 +21,8 @@ pub struct Record {
     version: u32,
     /// The program and its version.
     pub tool: String,
-    /// SHA-256 (hex) over all inputs, as the job defines it.
-    pub inputs_sha256: String,
+    /// BLAKE3 (hex) over all inputs, as the job defines it.
+    pub inputs: String,
     /// What tells the store after the update from any other, as the job defines it.
     pub store_state: String,
     /// When, RFC 3339, UTC.
@@ -31,11 +31,11 @@ pub struct Record {
 
 impl Record {
     /// A record of an update at `now_ms` (milliseconds since 1970).
-    pub fn made(inputs_sha256: String, store_state: String, now_ms: i64) -> Self {
+    pub fn made(inputs: String, store_state: String, now_ms: i64) -> Self {
         Record {
             version: VERSION,
             tool: concat!("keyferry ", env!("CARGO_PKG_VERSION")).to_owned(),
-            inputs_sha256,
+            inputs,
             store_state,
             time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
         }
