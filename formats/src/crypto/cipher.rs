@@ -92,13 +92,19 @@ impl Cipher {
     /// or the padding is wrong, as after a wrong password.
     pub fn decrypt(self, key: &[u8], iv: &[u8], data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut out = Zeroizing::new(vec![0; data.len()]);
-        let len = keyed!(self, key, c => cbc_decrypt(c, iv, data, &mut out), {
-            out.copy_from_slice(data);
-            Rc4::new_from_slice(key).ok()?.apply_keystream(&mut out);
-            Some(data.len())
-        })?;
+        let len = self.decrypt_to(key, iv, data, &mut out)?;
         out.truncate(len);
         Some(out)
+    }
+
+    /// The same into `out`, which is as long as `data`; how many bytes it came to.
+    pub fn decrypt_to(self, key: &[u8], iv: &[u8], data: &[u8], out: &mut [u8]) -> Option<usize> {
+        keyed!(self, key, c => cbc_decrypt(c, iv, data, out), {
+            let out = out.get_mut(..data.len())?;
+            out.copy_from_slice(data);
+            Rc4::new_from_slice(key).ok()?.apply_keystream(out);
+            Some(data.len())
+        })
     }
 
     /// Pads and enciphers the first `plain` bytes of `buffer`, which has room for

@@ -17,7 +17,7 @@ use super::phrase::{Derivation, form};
 use crate::asn1::{self, Reader, Tag, Tlv, oid};
 use crate::context::{Ctx, Session};
 use crate::error::{Error, Result};
-use crate::model::{KeyMaterial, Password};
+use crate::model::{KeyMaterial, Password, Room};
 use std::borrow::Cow;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -39,7 +39,8 @@ pub fn decrypt_pkcs8(
     let mut fields = outer.reader();
     let algorithm = fields.expect(Tag::SEQUENCE, "the encryption algorithm")?;
     let (_, data) = fields.octet_string("the encrypted key")?;
-    decrypt(&algorithm, &data, passwords, is_pkcs8, ctx).map(KeyMaterial::pkcs8)
+    let plain = decrypt(&algorithm, &data, passwords, is_pkcs8, ctx)?;
+    Ok(KeyMaterial::pkcs8(Zeroizing::new(plain.to_vec())))
 }
 
 /// Enciphers PKCS#8 into an `EncryptedPrivateKeyInfo`: PBES2 with AES-256-CBC and HMAC-SHA-256, 10,000
@@ -69,7 +70,7 @@ pub fn decrypt(
     passwords: &[Arc<Password>],
     accept: impl Fn(&[u8]) -> bool,
     ctx: &Ctx<'_>,
-) -> Result<Zeroizing<Vec<u8>>> {
+) -> Result<Zeroizing<Room>> {
     let scheme = Scheme::parse(algorithm)?;
     if passwords.is_empty() {
         return Err(Error::password("is enciphered, and no password was given").at(algorithm.at));
@@ -134,22 +135,27 @@ impl<'a> Scheme<'a> {
     }
 
     /// `None`: the padding is wrong.
-    fn decrypt(&self, password: &[u8], data: &[u8], session: &Session) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        Ok(match self {
+    fn decrypt(&self, password: &[u8], data: &[u8], session: &Session) -> Result<Option<Zeroizing<Room>>> {
+        let mut out = Zeroizing::new(Room::new(data.len())?);
+        let len = match self {
             Scheme::Pkcs12 { cipher, salt, rounds } => {
                 let (key, iv) = pkcs12_key(*cipher, password, salt, *rounds, session)?;
-                cipher.decrypt(&key, &iv, data)
+                cipher.decrypt_to(&key, &iv, data, &mut out)
             }
             Scheme::Pkcs5v1 { hash, cipher, salt, rounds } => {
                 let both = kdf::pbkdf1(*hash, password, salt, *rounds, 16, session)?;
                 let (key, iv) = both.split_at(8);
-                cipher.decrypt(key, iv, data)
+                cipher.decrypt_to(key, iv, data, &mut out)
             }
             Scheme::Pkcs5v2 { kdf, cipher, iv } => {
                 let key = kdf.derive(password, cipher.key_len(), session)?;
-                cipher.decrypt(&key, iv, data)
+                cipher.decrypt_to(&key, iv, data, &mut out)
             }
-        })
+        };
+        Ok(len.map(|len| {
+            out.truncate(len);
+            out
+        }))
     }
 }
 

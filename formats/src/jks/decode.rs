@@ -147,7 +147,8 @@ impl<'a> Decoder<'a> {
         let mut entry = Entry::new(item).with_label(label.clone());
         // Java accepts every certificate on its own as the end of a chain, whatever for.
         entry.trust = anchor.then(|| Trust::all(Level::Anchor));
-        entry.attrs.push(Attr::new(FACTS, DATE, date.to_string().into_bytes()));
+        // Not pushed: that would reserve room for four.
+        entry.attrs = vec![Attr::new(FACTS, DATE, date.to_string().into_bytes())];
         Ok(Some(entry))
     }
 

@@ -21,21 +21,26 @@ pub(super) fn prepare(
     let carries = to.carries();
     let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
     let outcomes = open_all(&store.entries, from, to)?;
-    let mut kept = Kept::new(to, store.entries.len());
-    for (entry, outcome) in store.entries.into_iter().zip(outcomes) {
-        match outcome {
-            Ok(()) => keep(entry, to, &mut kept, &mut losses),
-            Err(e) if e.kind() == Kind::Password && is_own(&entry, to) && same_password()? => {
-                kept.entries.push(entry)
+    let all_fit = outcomes.iter().all(Result::is_ok) && store.entries.iter().all(|e| fits(e, to));
+    let mut entries = if all_fit {
+        store.entries
+    } else {
+        let mut kept = Kept::new(to, store.entries.len());
+        for (entry, outcome) in store.entries.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => keep(entry, to, &mut kept, &mut losses),
+                Err(e) if e.kind() == Kind::Password && is_own(&entry, to) && same_password()? => {
+                    kept.entries.push(entry)
+                }
+                Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
+                    losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
+                    kept.certificates_of(entry);
+                }
+                Err(e) => return Err(e.in_entry(entry.label_text())),
             }
-            Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
-                losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
-                kept.certificates_of(entry);
-            }
-            Err(e) => return Err(e.in_entry(entry.label_text())),
         }
-    }
-    let mut entries = kept.into_entries();
+        kept.into_entries()
+    };
     if to.flat() {
         entries = super::flat::flatten(entries, to, &mut losses);
     }
@@ -134,6 +139,10 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
     }
     Err(Error::malformed("the private key does not belong to the first certificate of its chain")
         .hint("leave the entry out with --label for the others, and look at the store with its own tool"))
+}
+
+fn fits(entry: &Entry, to: &dyn Format) -> bool {
+    to.carries().items.contains(&entry.item.kind()) && to.cannot_hold(entry).is_none()
 }
 
 /// Keeps an entry if the format can hold it, else what of it can be held.

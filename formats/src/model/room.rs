@@ -8,7 +8,9 @@ use zeroize::Zeroize;
 /// From here on room is taken from the system in one piece, with the advice to back it by large pages.
 /// A keystore is filled once from end to end: in pages of 4 KiB most of the time would go into the page
 /// faults of claiming them one by one (measured: a third of all that a conversion of 7 MB costs).
-const LARGE: usize = 4 << 20;
+const LARGE: usize = 512 << 10;
+/// The size of a large page on most machines: only regions of whole large pages are aligned to them.
+const PAGE: usize = 2 << 20;
 
 /// Zeroed bytes whose number never grows.
 pub struct Room {
@@ -31,7 +33,10 @@ impl Room {
             bytes.resize(len, 0);
             Body::Small(bytes)
         } else {
-            let map = MmapMut::map_anon(len).map_err(|e| none().caused_by(e))?;
+            let map = match len.checked_next_multiple_of(PAGE) {
+                Some(whole) => MmapMut::map_anon(whole).map_err(|e| none().caused_by(e))?,
+                None => return Err(none()),
+            };
             // Advice: where it isn't taken, things are slower.
             #[cfg(target_os = "linux")]
             let _ = map.advise(memmap2::Advice::HugePage);

@@ -3,7 +3,7 @@
 
 use crate::asn1::{self, Reader, Tag, Tlv};
 use crate::error::{Error, Result};
-use crate::model::{Buffer, Der};
+use crate::model::{Buffer, Der, Room};
 use std::borrow::Cow;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -25,11 +25,11 @@ impl Piece {
     }
 
     /// Deciphered bytes.
-    pub fn plain(mut bytes: Zeroizing<Vec<u8>>) -> Result<Self> {
+    pub fn plain(mut bytes: Zeroizing<Room>) -> Result<Self> {
         Piece::own(std::mem::take(&mut *bytes))
     }
 
-    fn own(bytes: Vec<u8>) -> Result<Self> {
+    fn own(bytes: impl Into<Room>) -> Result<Self> {
         let buffer = Buffer::new(bytes);
         Ok(Piece { at: None, ..Piece::file(&buffer)? })
     }

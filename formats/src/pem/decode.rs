@@ -42,7 +42,8 @@ struct Found<'a> {
     label: &'a str,
     at: u64,
     len: usize,
-    note: Note,
+    /// The text before it, with notes on it.
+    before: &'a [u8],
     body: Body,
 }
 
@@ -52,7 +53,7 @@ enum Body {
     /// A key in the clear.
     Secret(Zeroizing<Vec<u8>>),
     /// A key enciphered by headers.
-    Legacy(Range<usize>, Result<(Cipher, Vec<u8>), String>),
+    Legacy(Range<usize>, Box<Result<(Cipher, Vec<u8>), String>>),
 }
 
 /// Decodes every block: what is no secret into one buffer, so that objects are ranges of it.
@@ -64,8 +65,7 @@ fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> Result<(Vec<Found<'a>>, Arc<Buf
     for block in armour::blocks(text) {
         match block.and_then(|b| Ok((b, body(&b, &mut scratch, &mut arena)?))) {
             Ok((b, body)) => {
-                let note = notes::read(b.before);
-                found.push(Found { label: b.label, at: b.at, len: b.raw.len(), note, body });
+                found.push(Found { label: b.label, at: b.at, len: b.raw.len(), before: b.before, body });
             }
             Err(e) => pile.defect(e),
         }
@@ -94,7 +94,7 @@ fn body(block: &Block<'_>, scratch: &mut Vec<u8>, arena: &mut Arena) -> Result<B
         return arena.add(block, scratch).map(Body::Plain);
     }
     if legacy::is_enciphered(block) {
-        return Ok(Body::Legacy(arena.add(block, scratch)?, legacy::cipher(block)));
+        return Ok(Body::Legacy(arena.add(block, scratch)?, Box::new(legacy::cipher(block))));
     }
     block.decode_secret().map(Body::Secret)
 }
@@ -112,7 +112,8 @@ struct Reader<'r, 'c> {
 
 impl Reader<'_, '_> {
     fn block(&mut self, found: Found<'_>) -> Result<()> {
-        let Found { label, at, len, mut note, body } = found;
+        let Found { label, at, len, before, body } = found;
+        let mut note = notes::read(before);
         note.curve = self.curve.take();
         match body {
             Body::Plain(range) => match Der::slice(&self.arena, range) {
@@ -127,7 +128,7 @@ impl Reader<'_, '_> {
                 let from = at as usize;
                 let block = Der::slice(self.text, from..from + len);
                 if let (Some(block), Some(body)) = (block, Der::slice(&self.arena, range)) {
-                    let key = legacy::LegacyKey::new(block, body, cipher, at, &note);
+                    let key = legacy::LegacyKey::new(block, body, *cipher, at, &note);
                     self.pile.sealed_key(key, legacy::algorithm(label), note);
                 }
                 Ok(())
