@@ -19,6 +19,8 @@ const LINE_BYTES: usize = LINE / 4 * 3;
 /// A label is a few words; what is longer is prose.
 const MAX_LABEL: usize = 80;
 const DASHES: &[u8] = b"-----";
+/// What a BEGIN line has even when dashes are missing.
+const TORN: &[u8] = b"-BEGIN ";
 
 /// One block as it stands in the text.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +41,7 @@ pub struct Block<'a> {
 /// Cuts `text` into its blocks. An error stands for something that looks like a block and can't be cut
 /// out; the blocks after it still come.
 pub fn blocks(text: &[u8]) -> Blocks<'_> {
-    Blocks { text, pos: 0, checked: 0, dashes: Finder::new(DASHES) }
+    Blocks { text, pos: 0, checked: 0, dashes: Finder::new(DASHES), torn: Finder::new(TORN) }
 }
 
 /// The iterator of [`blocks`].
@@ -50,6 +52,7 @@ pub struct Blocks<'a> {
     /// Up to here the text between blocks was searched for damaged BEGIN lines.
     checked: usize,
     dashes: Finder<'static>,
+    torn: Finder<'static>,
 }
 
 /// A line of dashes and a word, found in the text.
@@ -99,7 +102,7 @@ impl<'a> Blocks<'a> {
     /// A BEGIN line with too few dashes in the text before `end`; told once for each such stretch.
     fn damaged(&mut self, end: usize) -> Option<Error> {
         let from = self.checked.max(self.pos);
-        let found = find(self.text.get(from..end)?, b"-BEGIN ")?;
+        let found = self.torn.find(self.text.get(from..end)?)?;
         self.checked = end;
         Some(
             Error::malformed("a BEGIN line needs five dashes before and after its words")
@@ -291,7 +294,7 @@ fn is_base64(b: u8) -> bool {
 
 /// The label of the first block in the beginning of a text, and where the block begins.
 pub fn first_label(head: &[u8]) -> Option<(&str, usize)> {
-    let cut = Blocks { text: head, pos: 0, checked: 0, dashes: Finder::new(DASHES) };
+    let cut = blocks(head);
     match cut.mark(0)? {
         (Mark::Begin, at, words) => Some((cut.label(words)?.0, at)),
         (Mark::End, ..) => None,

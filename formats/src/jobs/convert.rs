@@ -1,6 +1,7 @@
 //! One store into another format.
 
 use super::build::{Build, same_password};
+use super::labels::shown;
 use super::prepare::{Kept, loss_of, prepare};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
@@ -135,7 +136,7 @@ fn without_companions(store: &mut Store, to: &dyn Format, losses: &mut Vec<Loss>
         let lost = to.beside().contains(&kind);
         if lost {
             let detail = format!("{} holds {}s in a file of their own beside it", to.name(), kind.name());
-            losses.push(Loss::new(loss_of(kind), entry.label_text(), detail));
+            losses.push(Loss::new(loss_of(kind), shown(entry), detail));
         }
         !lost
     });

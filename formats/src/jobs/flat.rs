@@ -1,6 +1,7 @@
 //! A store in the shape of formats that hold each certificate once, as an entry of its own: a key's signers
 //! come out of its chain, and what is there twice goes.
 
+use super::labels::shown;
 use crate::format::Format;
 use crate::model::{Der, Entry, Item, Label, Loss, LossKind};
 use foldhash::quality::RandomState;
@@ -56,7 +57,7 @@ pub(super) fn flatten(entries: Vec<Entry>, to: &dyn Format, losses: &mut Vec<Los
         signer.label = link.label;
         signer.attrs = link.attrs;
         if let Some(why) = to.cannot_hold(&signer) {
-            losses.push(Loss::new(LossKind::Chain, signer.label_text(), why));
+            losses.push(Loss::new(LossKind::Chain, shown(&signer), why));
             continue;
         }
         places.insert(link.cert, flat.len());
@@ -77,14 +78,14 @@ pub(super) fn flatten(entries: Vec<Entry>, to: &dyn Format, losses: &mut Vec<Los
 fn drop_repeat(first: &mut Entry, entry: &Entry, losses: &mut Vec<Loss>) {
     let opened = |e: &Entry| e.secret().and_then(|s| s.opened()).map(|k| k.bytes.clone());
     if matches!(entry.item, Item::Key { .. }) && (opened(entry).is_none() || opened(entry) != opened(first)) {
-        losses.push(Loss::new(LossKind::Key, entry.label_text(), "another key has the same certificate"));
+        losses.push(Loss::new(LossKind::Key, shown(entry), "another key has the same certificate"));
         return;
     }
     losses.extend(repeated(entry, first.label.as_ref(), "is there already"));
     let anchor = |e: &Entry| e.trust.as_ref().is_none_or(|t| t.is_full_anchor());
     if anchor(first) && !anchor(entry) {
         let detail = "the same certificate is there twice with different trust; the lower counts";
-        losses.push(Loss::new(LossKind::Trust, first.label_text(), detail));
+        losses.push(Loss::new(LossKind::Trust, shown(first), detail));
         first.trust = entry.trust.clone();
     }
 }
@@ -97,5 +98,5 @@ fn repeated(entry: &Entry, kept: Option<&Label>, what: &str) -> Option<Loss> {
         _ => LossKind::Label,
     };
     let kept = kept.map_or_else(String::new, |l| format!(" as \"{}\"", l.text()));
-    Some(Loss::new(kind, entry.label_text(), format!("its certificate {what}{kept}")))
+    Some(Loss::new(kind, shown(entry), format!("its certificate {what}{kept}")))
 }

@@ -97,6 +97,14 @@ fn first_free(
     }
 }
 
+/// What an entry is called in reports and errors: its label, else what one would be made from.
+pub(super) fn shown(entry: &Entry) -> Cow<'_, str> {
+    match entry.label_text() {
+        text if text.is_empty() => Cow::Owned(made_from(entry)),
+        text => text,
+    }
+}
+
 /// The label that an entry without one gets.
 pub(super) fn made_from(entry: &Entry) -> String {
     let of_name = |name: &[u8]| {

@@ -1,7 +1,8 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::{Map, Set, labels};
+use super::labels::{self, shown};
+use super::{Map, Set};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::crypto::public::{same_public_key, spki_of_pkcs8};
@@ -33,10 +34,10 @@ pub(super) fn prepare(
                     kept.entries.push(entry)
                 }
                 Err(e) if e.kind() == Kind::Password || e.kind() == Kind::Unsupported => {
-                    losses.push(Loss::new(LossKind::Key, entry.label_text(), e.message().to_owned()));
+                    losses.push(Loss::new(LossKind::Key, shown(&entry), e.message().to_owned()));
                     kept.certificates_of(entry);
                 }
-                Err(e) => return Err(e.in_entry(entry.label_text())),
+                Err(e) => return Err(e.in_entry(shown(&entry))),
             }
         }
         kept.into_entries()
@@ -89,7 +90,7 @@ fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Re
         return Ok(outcomes);
     }
     match outcomes.into_iter().nth(first) {
-        Some(Err(e)) => Err(e.in_entry(entries[first].label_text())),
+        Some(Err(e)) => Err(e.in_entry(shown(&entries[first]))),
         _ => Err(Error::password("a private key can't be opened")),
     }
 }
@@ -115,7 +116,7 @@ fn open(entry: &Entry, from: &Ctx<'_>, to: &dyn Format) -> Result<()> {
 
 /// Where a file holds one object: a key stands without its chain, a request without its key.
 fn one_object(entry: &mut Entry, to: &str, losses: &mut Vec<Loss>) {
-    let label = entry.label_text().into_owned();
+    let label = shown(entry).into_owned();
     match &mut entry.item {
         Item::Key { chain, .. } if !chain.is_empty() => {
             let text = format!("{to} holds the key alone; the {} certificates are left out", chain.len());
@@ -163,7 +164,7 @@ fn keep(entry: Entry, to: &dyn Format, kept: &mut Kept, losses: &mut Vec<Loss>) 
         ItemKind::Other => "objects of this type",
     };
     let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
-    losses.push(Loss::new(loss_of(kind), entry.label_text(), why));
+    losses.push(Loss::new(loss_of(kind), shown(&entry), why));
     kept.certificates_of(entry);
 }
 
@@ -262,11 +263,7 @@ fn default_mark(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
     let Some(marked) = entries.iter().find(|e| e.default && !to.marks_default()) else { return };
     let keys = entries.iter().filter(|e| matches!(e.item, Item::Key { .. })).count();
     let kind = if keys > 1 { LossKind::Default } else { LossKind::Note };
-    losses.push(Loss::new(
-        kind,
-        marked.label_text(),
-        format!("{} can't mark it as the default key", to.name()),
-    ));
+    losses.push(Loss::new(kind, shown(marked), format!("{} can't mark it as the default key", to.name())));
 }
 
 /// Facts that only the source's format knows: noted once for each, with how many entries have it.
@@ -281,7 +278,11 @@ fn foreign_facts(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
         Loss::new(
             LossKind::Note,
             "",
-            format!("{} has no place for {format}'s \"{id}\" ({n} entries)", to.name()),
+            format!(
+                "{} has no place for {format}'s \"{id}\" ({n} {})",
+                to.name(),
+                if n == 1 { "entry" } else { "entries" }
+            ),
         )
     }));
 }

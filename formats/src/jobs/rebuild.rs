@@ -1,6 +1,7 @@
 //! Client stores made anew from a public bundle and the private key that stays here.
 
 use super::build::Build;
+use super::labels::shown;
 use super::list::{hex, sha256_hex};
 use super::prepare::prepare;
 use super::verify::Expected;
@@ -310,7 +311,7 @@ impl<'a> Located<'a> {
         }
         // A dry run writes nothing, not even a lock file.
         let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
-        let current = if storeset::is_there(&path)? { Some(read(&path)?) } else { None };
+        let current = if storeset::is_there(&path)? { Some(open(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
             (Some(want), Some(have)) if want.name() != have.name() => {
@@ -368,7 +369,10 @@ impl<'a> Located<'a> {
     fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Staged> {
         let ctx = &self.target.ctx;
         let current = match &self.current {
-            Some(source) => self.format.read(source, ctx).map_err(|e| e.in_format(self.format.name()))?,
+            Some(source) => {
+                fetch(source, &self.path)?;
+                self.format.read(source, ctx).map_err(|e| e.in_format(self.format.name()))?
+            }
             None => Store::default(),
         };
         report.created = self.current.is_none();
@@ -399,15 +403,23 @@ impl<'a> Located<'a> {
     }
 }
 
-/// The current store, read while no program that knows of locks writes to it.
-fn read(path: &Path) -> Result<Source> {
+/// The current store, looked at while no program that knows of locks writes to it.
+fn open(path: &Path) -> Result<Source> {
     let lock = storeset::ReadLock::take(path)?;
     let source = Source::open(path)?;
+    source.probe()?;
+    drop(lock);
+    Ok(source)
+}
+
+/// Fetches all of it, with the same care. Only a store that is to change is worth the time.
+fn fetch(source: &Source, path: &Path) -> Result<()> {
+    let lock = storeset::ReadLock::take(path)?;
     if !source.is_directory() {
         source.bytes()?;
     }
     drop(lock);
-    Ok(source)
+    Ok(())
 }
 
 /// The digests of what all targets share, computed once.
@@ -499,7 +511,7 @@ impl Wanted {
             if let Some(secret) = loaded.store.entries.iter().find(|e| e.secret().is_some()) {
                 return Err(named(
                     Error::refused("the bundle holds a private or secret key")
-                        .in_entry(secret.label_text())
+                        .in_entry(shown(secret))
                         .hint("bundles are public; a key goes in with --key"),
                 ));
             }
@@ -540,7 +552,7 @@ impl Wanted {
                     if !stays {
                         losses.push(Loss::new(
                             LossKind::Key,
-                            entry.label_text(),
+                            shown(entry),
                             "the current store holds this private key, the source of --key does not",
                         ));
                     }
@@ -604,12 +616,12 @@ fn private_keys(source: &KeySource<'_>, warnings: &mut Vec<String>) -> Result<Ve
             continue;
         }
         if let Some(secret) = entry.secret() {
-            secret.open(&source.input.ctx).map_err(|e| named(e.in_entry(entry.label_text())))?;
+            secret.open(&source.input.ctx).map_err(|e| named(e.in_entry(shown(&entry))))?;
         }
         if entry.certificate().is_none() {
             return Err(named(
                 Error::refused("the private key has no certificate")
-                    .in_entry(entry.label_text())
+                    .in_entry(shown(&entry))
                     .hint("put the key and its certificate chain into one file"),
             ));
         }
@@ -666,7 +678,7 @@ fn compare(current: &Store, new: &Store, report: &mut StoreReport) {
 }
 
 fn named(entry: &Entry, certificate: &Der) -> Named {
-    Named { label: entry.label_text().into_owned(), certificate: certificate.clone() }
+    Named { label: shown(entry).into_owned(), certificate: certificate.clone() }
 }
 
 /// Whether the current store already is what was to be written: the same entries under the same labels,
