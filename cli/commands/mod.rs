@@ -168,16 +168,18 @@ fn seed(seconds: i64) -> [u8; 32] {
 
 /// The command line with the commands that `wanted` says. What each takes is declared when it is looked at.
 fn command(wanted: impl Fn(&Entry) -> bool) -> Command {
+    let commands: Vec<_> = COMMANDS.iter().filter(|e| wanted(e)).collect();
     // The doc comment of `Global` would take the place of an `about` that was set before.
     let program = Global::augment_args(Command::new("keyferry"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ferries certificates and keys between keystores, and keeps a client's keystores current")
         .long_about(None)
-        .after_help(after_help())
+        // Where a command is named, nobody will see it.
+        .after_help(if commands.len() == 1 { String::new() } else { after_help() })
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(110);
-    COMMANDS.iter().filter(|e| wanted(e)).fold(program, |program, entry| {
+    commands.into_iter().fold(program, |program, entry| {
         program
             .subcommand(Command::new(entry.name).about(entry.about).hide(entry.hidden).defer(entry.declare))
     })

@@ -22,7 +22,8 @@ use std::process::{Command, Stdio};
 /// Each STORE is made anew: the private keys it holds now (or those of --key) with their chains, and the
 /// certificates of the bundles. All stores are built, read back and checked before the first is moved into
 /// place, each by one rename, so that a client that starts at any moment sees one complete store. The old
-/// ones stay as NAME.old-N. A store that would not change is not touched.
+/// ones stay as NAME.old-N. A store that would not change is not touched; where the bundles and the key are
+/// those of the last run it isn't even read, so that its password isn't checked.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -72,7 +72,10 @@ fn lowered(store: &Store) -> Option<Loss> {
     let detail = match changed.count() {
         0 => "the label is written in lower case, as Java has it".to_owned(),
         more => {
-            format!("the labels of this and {more} other entries are written in lower case, as Java has them")
+            let entries = if more == 1 { "entry" } else { "entries" };
+            format!(
+                "the labels of this and {more} other {entries} are written in lower case, as Java has them"
+            )
         }
     };
     Some(Loss::new(LossKind::Note, first, detail))

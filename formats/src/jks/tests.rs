@@ -371,7 +371,7 @@ fn labels_become_lower_case_and_may_not_meet() {
     assert_eq!(
         losses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
-            "note: \"İSTANBUL\": the labels of this and 1 other entries are written in lower case, as Java has them"
+            "note: \"İSTANBUL\": the labels of this and 1 other entry are written in lower case, as Java has them"
         ]
     );
     assert_eq!(labels(&bench.read(&Jks, &file).expect("read")), ["i\u{307}stanbul", "ας", ""]);

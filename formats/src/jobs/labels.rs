@@ -1,7 +1,7 @@
 //! Labels for entries that have none, and for formats that allow no two alike.
 
 use super::Map;
-use crate::asn1::{cert_fields, oid};
+use crate::asn1::{cert_fields, oid, request_fields};
 use crate::format::Labels;
 use crate::model::{Entry, Item, Label, Loss, LossKind};
 use crate::query::dn;
@@ -97,24 +97,30 @@ fn first_free(
     }
 }
 
-/// What an entry is called in reports and errors: its label, else what one would be made from.
+/// What an entry is called in reports and errors: its label, else what its subject suggests; empty if nothing does.
 pub(super) fn shown(entry: &Entry) -> Cow<'_, str> {
     match entry.label_text() {
-        text if text.is_empty() => Cow::Owned(made_from(entry)),
+        text if text.is_empty() => Cow::Owned(of_subject(entry).unwrap_or_default()),
         text => text,
     }
 }
 
 /// The label that an entry without one gets.
 pub(super) fn made_from(entry: &Entry) -> String {
+    of_subject(entry).unwrap_or_else(|| entry.item.kind().name().to_owned())
+}
+
+fn of_subject(entry: &Entry) -> Option<String> {
     let of_name = |name: &[u8]| {
         [oid::CN, oid::O, oid::OU]
             .iter()
             .find_map(|t| dn::attribute_text(name, t).filter(|v| !v.trim().is_empty()))
             .or_else(|| Some(dn::rfc4514(name)).filter(|t| !t.is_empty()))
     };
-    let subject = entry.certificate().and_then(|c| cert_fields(c).ok()).and_then(|f| of_name(f.subject));
-    subject.unwrap_or_else(|| entry.item.kind().name().to_owned())
+    match &entry.item {
+        Item::Request { csr, .. } => of_name(request_fields(csr).ok()?.subject),
+        _ => of_name(cert_fields(entry.certificate()?).ok()?.subject),
+    }
 }
 
 fn fingerprint(entry: &Entry) -> [u8; 32] {
