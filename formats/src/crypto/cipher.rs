@@ -5,7 +5,7 @@ use camellia::{Camellia128, Camellia192, Camellia256};
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::common::InnerUser;
 use cbc::cipher::{
-    BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit,
+    Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit,
     StreamCipher,
 };
 use cbc::{Decryptor, Encryptor};
@@ -110,11 +110,62 @@ impl Cipher {
     /// Pads and enciphers the first `plain` bytes of `buffer`, which has room for
     /// [`Cipher::sealed_len`] bytes and is filled by it. `None` where a length doesn't fit.
     pub fn encrypt_in_place(self, key: &[u8], iv: &[u8], buffer: &mut [u8], plain: usize) -> Option<()> {
-        keyed!(self, key, c => cbc_encrypt(c, iv, buffer, plain), {
-            Rc4::new_from_slice(key).ok()?.apply_keystream(buffer);
-            Some(())
+        self.start(key, iv)?.last(buffer, plain)
+    }
+
+    /// Begins to encipher something that comes in parts. `None` where a length doesn't fit.
+    pub fn start(self, key: &[u8], iv: &[u8]) -> Option<Box<dyn Enciphering>> {
+        keyed!(self, key, c => cbc_start(c, iv), {
+            Some(Box::new(Rc4::new_from_slice(key).ok()?))
         })
     }
+}
+
+/// A cipher at work on something long.
+pub trait Enciphering {
+    /// Enciphers as many whole blocks as `buffer` begins with, in place; how many bytes those are.
+    fn blocks(&mut self, buffer: &mut [u8]) -> usize;
+
+    /// Pads and enciphers the first `plain` bytes of `buffer`, which are the last of all, in place. `None`
+    /// where the padding doesn't fit.
+    fn last(self: Box<Self>, buffer: &mut [u8], plain: usize) -> Option<()>;
+}
+
+impl<C> Enciphering for Encryptor<C>
+where
+    C: BlockCipherEncrypt,
+    Encryptor<C>: BlockModeEncrypt,
+{
+    fn blocks(&mut self, buffer: &mut [u8]) -> usize {
+        let (blocks, rest) = Block::<Self>::slice_as_chunks_mut(buffer);
+        let rest = rest.len();
+        self.encrypt_blocks(blocks);
+        buffer.len() - rest
+    }
+
+    fn last(self: Box<Self>, buffer: &mut [u8], plain: usize) -> Option<()> {
+        self.encrypt_padded::<Pkcs7>(buffer, plain).ok().map(drop)
+    }
+}
+
+impl Enciphering for Rc4 {
+    fn blocks(&mut self, buffer: &mut [u8]) -> usize {
+        self.apply_keystream(buffer);
+        buffer.len()
+    }
+
+    fn last(mut self: Box<Self>, buffer: &mut [u8], _: usize) -> Option<()> {
+        self.apply_keystream(buffer);
+        Some(())
+    }
+}
+
+fn cbc_start<C>(cipher: C, iv: &[u8]) -> Option<Box<dyn Enciphering>>
+where
+    C: BlockCipherEncrypt + 'static,
+    Encryptor<C>: InnerUser<Inner = C> + InnerIvInit + BlockModeEncrypt,
+{
+    Some(Box::new(Encryptor::<C>::inner_iv_slice_init(cipher, iv).ok()?))
 }
 
 fn cbc_decrypt<C>(cipher: C, iv: &[u8], data: &[u8], out: &mut [u8]) -> Option<usize>
@@ -124,15 +175,6 @@ where
 {
     let mode = Decryptor::<C>::inner_iv_slice_init(cipher, iv).ok()?;
     mode.decrypt_padded_b2b::<Pkcs7>(data, out).ok().map(<[u8]>::len)
-}
-
-fn cbc_encrypt<C>(cipher: C, iv: &[u8], buffer: &mut [u8], plain: usize) -> Option<()>
-where
-    C: BlockCipherEncrypt,
-    Encryptor<C>: InnerUser<Inner = C> + InnerIvInit + BlockModeEncrypt,
-{
-    let mode = Encryptor::<C>::inner_iv_slice_init(cipher, iv).ok()?;
-    mode.encrypt_padded::<Pkcs7>(buffer, plain).ok().map(drop)
 }
 
 /// The crate indexes by both numbers, so they are checked here: RFC 2268 allows keys of 1 to 128 bytes

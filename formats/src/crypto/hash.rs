@@ -112,6 +112,11 @@ impl Hash {
         })
     }
 
+    /// Begins an HMAC over something that comes in parts.
+    pub fn hmac_run(self, key: &[u8]) -> Option<Box<dyn Authenticating>> {
+        with!(self, D => Some(Box::new(<Hmac<D> as KeyInit>::new_from_slice(key).ok()?)))
+    }
+
     /// PBKDF2 (RFC 8018 section 5.2) with this hash's HMAC, without budget or cache.
     pub(super) fn pbkdf2(self, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
         with!(self, D => pbkdf2::pbkdf2_hmac::<D>(password, salt, rounds, out));
@@ -131,6 +136,25 @@ impl Hash {
     /// The derivation of RFC 7292 appendix B.2, without budget or cache.
     pub(super) fn pkcs12(self, id: u8, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
         with!(self, D => pkcs12::<D>(id, password, salt, rounds, out));
+    }
+}
+
+/// An HMAC at work on something long.
+pub trait Authenticating {
+    /// Goes on with `data`.
+    fn update(&mut self, data: &[u8]);
+
+    /// The MAC of all of it.
+    fn finish(self: Box<Self>) -> Vec<u8>;
+}
+
+impl<M: Mac> Authenticating for M {
+    fn update(&mut self, data: &[u8]) {
+        Mac::update(self, data);
+    }
+
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        (*self).finalize().into_bytes().to_vec()
     }
 }
 

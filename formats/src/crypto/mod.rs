@@ -15,5 +15,5 @@ pub mod public;
 #[cfg(test)]
 mod tests;
 
-pub use cipher::Cipher;
-pub use hash::Hash;
+pub use cipher::{Cipher, Enciphering};
+pub use hash::{Authenticating, Hash};

@@ -10,7 +10,7 @@
 //! scrypt-params           ::= SEQUENCE { salt OCTET STRING, N INTEGER, r INTEGER, p INTEGER, keyLength INTEGER OPTIONAL }
 //! ```
 
-use super::cipher::Cipher;
+use super::cipher::{Cipher, Enciphering};
 use super::hash::Hash;
 use super::kdf::{self, Use};
 use super::phrase::{Derivation, form};
@@ -385,8 +385,14 @@ impl Keyed {
         self.cipher.sealed_len(plain)
     }
 
+    /// Begins to encipher something that comes in parts.
+    pub fn start(&self) -> Result<Box<dyn Enciphering>> {
+        let odd = || Error::unsupported("the cipher can't take this");
+        self.cipher.start(&self.key, &self.iv).ok_or_else(odd)
+    }
+
     /// Enciphers what `out` holds from `from` on, in place; `out` grows by the padding.
-    pub fn seal_tail(&self, out: &mut Vec<u8>, from: usize) -> Result<()> {
+    fn seal_tail(&self, out: &mut Vec<u8>, from: usize) -> Result<()> {
         let odd = || Error::unsupported("the cipher can't take this");
         let plain = out.len().checked_sub(from).ok_or_else(odd)?;
         out.resize(from + self.sealed_len(plain), 0);

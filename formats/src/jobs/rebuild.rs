@@ -11,7 +11,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, detect};
 use crate::model::{Der, Entry, Item, Loss, LossKind, Store, Trust};
-use crate::place::{Source, Staging};
+use crate::place::{Source, Staging, cannot_read};
 use crate::query::dn;
 use crate::storeset::{self, Step};
 use std::cell::OnceCell;
@@ -476,11 +476,14 @@ fn add_source(hash: &mut blake3::Hasher, source: &Source) -> Result<()> {
     if source.is_directory() {
         for member in source.members()? {
             add(hash, member.as_os_str().as_encoded_bytes());
-            add(hash, Source::open(&member)?.bytes()?);
+            add_source(hash, &Source::open(&member)?)?;
         }
         return Ok(());
     }
-    add(hash, source.bytes()?);
+    // Not kept in memory: where nothing changed, this is all that is read.
+    let mut content = blake3::Hasher::new();
+    content.update_reader(source.reader()?).map_err(|e| cannot_read(e).in_file(source.path()))?;
+    add(hash, content.finalize().as_bytes());
     Ok(())
 }
 
@@ -499,6 +502,7 @@ impl Wanted {
         for bundle in &job.bundles {
             let path = bundle.source.path();
             let loaded = super::load(bundle)?;
+            bundle.source.unchanged()?;
             let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
             warnings.extend(loaded.store.warnings.iter().cloned());
             if let Some(defect) = loaded.store.defects.first() {
@@ -607,6 +611,7 @@ fn same_key(now: &Entry, new: &Entry, ctx: &Ctx<'_>) -> bool {
 fn private_keys(source: &KeySource<'_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>> {
     let path = source.input.source.path();
     let loaded = super::load(&source.input)?;
+    source.input.source.unchanged()?;
     let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
     warnings.extend(loaded.store.warnings.iter().cloned());
     let mut keys = Vec::new();

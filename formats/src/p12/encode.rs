@@ -1,4 +1,4 @@
-//! From a store to bytes: lengths first, one buffer, enciphered in place.
+//! From a store to bytes: lengths first, then the file in one go, of which only a window is in memory.
 //!
 //! What is written, beyond RFC 7292, and for whom:
 //!
@@ -18,24 +18,31 @@ use super::{NAME, names};
 use crate::asn1::{self, header_len, oid, put_header};
 use crate::context::Ctx;
 use crate::crypto::pbe::{Keyed, Keyer};
+use crate::crypto::{Authenticating, Enciphering};
 use crate::error::{Error, Result};
 use crate::model::{
     Attr, Entry, Item, ItemKind, KeyMaterial, Level, Link, Loss, LossKind, Secret, Store, Trust,
 };
-use crate::place::Source;
+use crate::place::{Source, StagedFile, Staging};
 use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use zeroize::Zeroizing;
 
-/// A whole file, and what of `store` it doesn't hold.
-pub(super) fn encode(store: &Store, base: Option<&Source>, ctx: &Ctx<'_>) -> Result<(Vec<u8>, Vec<Loss>)> {
+/// Writes the whole file; what of `store` it doesn't hold.
+pub(super) fn encode(
+    store: &Store,
+    base: Option<&Source>,
+    to: &mut Staging,
+    ctx: &Ctx<'_>,
+) -> Result<Vec<Loss>> {
     let mut plan = Plan::default();
     let Some(password) = ctx.secrets.store()? else {
         refuse_secrets(store)?;
         plan.fill(store, None, ctx)?;
-        return Ok((file(&plan, None, None)?, plan.losses));
+        file(&plan, None, None, to)?;
+        return Ok(plan.losses);
     };
     let profile = Profile::choose(ctx, base)?;
     let certs = Keyer::new(profile.certs, &password, profile.rounds, ctx.session)?;
@@ -57,7 +64,8 @@ pub(super) fn encode(store: &Store, base: Option<&Source>, ctx: &Ctx<'_>) -> Res
     }
     let mac = profile.mac(&password, ctx)?;
     let keyed = if plan.open.is_empty() { None } else { Some(certs.next(ctx.session)?) };
-    Ok((file(&plan, keyed.as_ref(), Some(&mac))?, plan.losses))
+    file(&plan, keyed.as_ref(), Some(&mac), to)?;
+    Ok(plan.losses)
 }
 
 /// Without a password only what anybody may see is written.
@@ -547,7 +555,8 @@ impl<'a, 'b> Safe<'a, 'b> {
         wrapped(self.id().len()) + wrapped(self.value_len())
     }
 
-    fn put(&self, attributes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn put(&self, attributes: &[u8], to: &mut Outflow<'_>) -> Result<()> {
+        let out = &mut *to.pending;
         put_header(out, 0x30, self.len());
         put_oid(out, self.id());
         put_header(out, 0xa0, self.value_len());
@@ -562,12 +571,15 @@ impl<'a, 'b> Safe<'a, 'b> {
                 put_header(out, 0x80, self.octets_len());
             }
         }
-        let from = out.len();
-        put_header(out, 0x30, self.content);
-        for bag in self.bags {
-            bag.put(attributes, out)?;
+        if let Some(keyed) = self.keyed {
+            to.encipher(keyed)?;
         }
-        self.keyed.map_or(Ok(()), |k| k.seal_tail(out, from))
+        put_header(&mut to.pending, 0x30, self.content);
+        for bag in self.bags {
+            bag.put(attributes, &mut to.pending)?;
+            to.flow()?;
+        }
+        self.keyed.map_or(Ok(()), |k| to.enciphered(k))
     }
 }
 
@@ -576,31 +588,102 @@ const VERSION_0: &[u8] = &[0x02, 0x01, 0x00];
 /// INTEGER 3.
 const VERSION_3: &[u8] = &[0x02, 0x01, 0x03];
 
-/// The whole file. The buffer never grows, so that no key in the clear is left behind in an old one.
-fn file(plan: &Plan<'_>, certs: Option<&Keyed>, mac: Option<&super::mac::Maker>) -> Result<Vec<u8>> {
+/// The whole file.
+fn file(
+    plan: &Plan<'_>,
+    certs: Option<&Keyed>,
+    mac: Option<&super::mac::Maker>,
+    to: &mut Staging,
+) -> Result<()> {
     let safes: Vec<_> =
         Safe::new(&plan.open, certs).into_iter().chain(Safe::new(&plan.shrouded, None)).collect();
     let list: usize = safes.iter().map(|s| wrapped(s.len())).sum();
     let octets = wrapped(list);
     let auth_safe = wrapped(oid::DATA.len()) + wrapped(wrapped(octets));
     let content = VERSION_3.len() + wrapped(auth_safe) + mac.map_or(0, |m| m.len());
-    let mut out = Zeroizing::new(Vec::with_capacity(wrapped(content)));
-    put_header(&mut out, 0x30, content);
+    let largest = safes.iter().flat_map(|s| s.bags).map(|b| wrapped(b.len())).max();
+    let mut to = Outflow::new(to.file()?, largest.unwrap_or(0));
+    let out = &mut *to.pending;
+    put_header(out, 0x30, content);
     out.extend_from_slice(VERSION_3);
-    put_header(&mut out, 0x30, auth_safe);
-    put_oid(&mut out, oid::DATA);
-    put_header(&mut out, 0xa0, wrapped(octets));
-    put_header(&mut out, 0x04, octets);
-    let from = out.len();
-    put_header(&mut out, 0x30, list);
+    put_header(out, 0x30, auth_safe);
+    put_oid(out, oid::DATA);
+    put_header(out, 0xa0, wrapped(octets));
+    put_header(out, 0x04, octets);
+    to.pass()?;
+    to.mac = mac.map(|m| m.start()).transpose()?;
+    put_header(&mut to.pending, 0x30, list);
     for safe in &safes {
-        safe.put(&plan.attributes, &mut out)?;
+        safe.put(&plan.attributes, &mut to)?;
     }
-    if let Some(mac) = mac {
-        let data = mac.over(out.get(from..).unwrap_or_default());
-        out.extend_from_slice(&data);
+    to.pass()?;
+    if let (Some(maker), Some(run)) = (mac, to.mac.take()) {
+        to.pending.extend_from_slice(&maker.data(&run.finish()));
+        to.pass()?;
     }
-    debug_assert_eq!(out.len(), wrapped(content), "lengths were computed first");
-    // All of it is enciphered now; what fails before this is wiped.
-    Ok(std::mem::take(&mut *out))
+    debug_assert_eq!(to.passed, wrapped(content), "lengths were computed first");
+    Ok(())
+}
+
+/// The file on its way out: bytes are gathered, enciphered in place, run through the MAC and handed on.
+struct Outflow<'a> {
+    file: StagedFile<'a>,
+    /// Gathered. Its room never grows, so that no key in the clear is left behind in an old one.
+    pending: Zeroizing<Vec<u8>>,
+    cipher: Option<Box<dyn Enciphering>>,
+    mac: Option<Box<dyn Authenticating>>,
+    /// Bytes that were handed on.
+    passed: usize,
+}
+
+/// Bytes that are gathered before they go on.
+const WINDOW: usize = 256 * 1024;
+/// All headers that may stand before a bag, and the padding behind the last.
+const SLACK: usize = 512;
+
+impl<'a> Outflow<'a> {
+    fn new(file: StagedFile<'a>, largest_bag: usize) -> Self {
+        let pending = Zeroizing::new(Vec::with_capacity(WINDOW + largest_bag + SLACK));
+        Outflow { file, pending, cipher: None, mac: None, passed: 0 }
+    }
+
+    /// After each bag.
+    fn flow(&mut self) -> Result<()> {
+        if self.pending.len() < WINDOW { Ok(()) } else { self.pass() }
+    }
+
+    /// Hands on what is complete: all, or the whole blocks of what is being enciphered.
+    fn pass(&mut self) -> Result<()> {
+        let done = match &mut self.cipher {
+            Some(cipher) => cipher.blocks(&mut self.pending),
+            None => self.pending.len(),
+        };
+        let (ready, _) = self.pending.split_at(done);
+        if let Some(mac) = &mut self.mac {
+            mac.update(ready);
+        }
+        self.file.put(ready)?;
+        self.passed += done;
+        self.pending.drain(..done);
+        Ok(())
+    }
+
+    /// What comes from here on is enciphered.
+    fn encipher(&mut self, keyed: &Keyed) -> Result<()> {
+        self.pass()?;
+        self.cipher = Some(keyed.start()?);
+        Ok(())
+    }
+
+    /// Up to here.
+    fn enciphered(&mut self, keyed: &Keyed) -> Result<()> {
+        self.pass()?;
+        let plain = self.pending.len();
+        self.pending.resize(keyed.sealed_len(plain), 0);
+        if let Some(cipher) = self.cipher.take() {
+            let odd = || Error::unsupported("the cipher can't take this");
+            cipher.last(&mut self.pending, plain).ok_or_else(odd)?;
+        }
+        self.pass()
+    }
 }

@@ -9,10 +9,10 @@
 
 use crate::asn1::{self, Reader, Tag, Tlv, oid};
 use crate::context::Session;
-use crate::crypto::Hash;
 use crate::crypto::kdf::{self, Use};
 use crate::crypto::pbe::{Kdf, algorithm_with_null, hmac, pbkdf2_algorithm};
 use crate::crypto::phrase::{Derivation, form};
+use crate::crypto::{Authenticating, Hash};
 use crate::error::{Error, Result};
 use crate::model::Password;
 use std::borrow::Cow;
@@ -162,11 +162,18 @@ impl Maker {
     }
 
     /// `MacData` over `content`.
+    #[cfg(test)]
     pub fn over(&self, content: &[u8]) -> Vec<u8> {
         self.data(&self.hash.hmac(&self.key, content))
     }
 
-    fn data(&self, digest: &[u8]) -> Vec<u8> {
+    /// Begins the MAC over the contents.
+    pub fn start(&self) -> Result<Box<dyn Authenticating>> {
+        self.hash.hmac_run(&self.key).ok_or_else(|| Error::unsupported("a MAC with this key"))
+    }
+
+    /// `MacData` with this digest.
+    pub fn data(&self, digest: &[u8]) -> Vec<u8> {
         let info = asn1::tlv_of(0x30, &[&self.algorithm, &asn1::octet_string(digest)]);
         asn1::tlv_of(0x30, &[&info, &self.tail])
     }

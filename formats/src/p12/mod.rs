@@ -103,9 +103,7 @@ impl Format for P12 {
         to: &mut Staging,
         ctx: &Ctx<'_>,
     ) -> Result<Vec<Loss>> {
-        let (bytes, losses) = encode::encode(store, base, ctx)?;
-        to.file()?.put(&bytes)?;
-        Ok(losses)
+        encode::encode(store, base, to, ctx)
     }
 }
 

@@ -71,10 +71,11 @@ impl Format for Pem {
         if from.is_directory() {
             folder::read(from, &mut pile, ctx)?;
         } else {
-            let text = from.bytes()?;
-            decode::text(from.path(), text, &mut pile, ctx)?;
+            // Objects lie decoded in a buffer of their own.
+            let text = from.once()?;
+            decode::text(from.path(), &text, &mut pile, ctx)?;
             if pile.found_nothing() {
-                return Err(no_block(text));
+                return Err(no_block(&text));
             }
         }
         pile.into_store(ctx)

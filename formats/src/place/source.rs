@@ -212,6 +212,26 @@ impl Source {
         Ok(self.bytes.get_or_init(|| Buffer::new(bytes)))
     }
 
+    /// Everything, for readers that copy what they need of it: it is not kept here unless it was already.
+    pub fn once(&self) -> Result<Arc<Buffer>> {
+        match (&self.origin, self.bytes.get()) {
+            (Origin::File(..), None) => Ok(Buffer::new(self.fetch().map_err(|e| e.in_file(&self.path))?)),
+            _ => self.bytes().map(Arc::clone),
+        }
+    }
+
+    /// An error where somebody wrote to the file since it was opened: what was read of it may be of two minds.
+    pub fn unchanged(&self) -> Result<()> {
+        let Origin::File(file, before) = &self.origin else { return Ok(()) };
+        match file.metadata() {
+            Ok(now) if Identity::of(&now) == *before => Ok(()),
+            Ok(_) => Err(Error::new(Kind::Busy, "was written to while it was read")
+                .hint("run it again when the file is complete")
+                .in_file(&self.path)),
+            Err(e) => Err(cannot_read(e).in_file(&self.path)),
+        }
+    }
+
     /// What detection looks at; reads no more than it needs.
     pub fn probe(&self) -> Result<Probe<'_>> {
         let directory = self.is_directory();
@@ -266,9 +286,9 @@ impl Source {
     }
 
     fn fetch(&self) -> Result<Room> {
-        let (file, size) = match &self.origin {
-            Origin::File(file, id) => (file, id.size),
-            Origin::Stream(file) => (file, 0),
+        let (file, size): (Box<dyn Read>, u64) = match &self.origin {
+            Origin::File(file, id) => (Box::new(Positioned { file, at: 0 }), id.size),
+            Origin::Stream(file) => (Box::new(file), 0),
             Origin::Directory => return Err(Error::new(Kind::Read, "is a folder")),
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
         };
