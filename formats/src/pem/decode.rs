@@ -1,5 +1,6 @@
 //! Text into objects.
 
+use super::parts::{Part, Parts};
 use super::{legacy, notes, settings};
 use crate::asn1::armour::{self, Block};
 use crate::asn1::shape::{Shape, shape};
@@ -15,23 +16,41 @@ use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Adds everything that a text holds to `pile`. `path` names the file in errors of what is inside.
-pub(super) fn text(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
-    let (found, arena) = cut(text, pile)?;
-    if found.is_empty() && pile.found_nothing() && armour::looks_bare(text) {
-        return bare(path, text, pile, ctx);
-    }
-    let only = found.len() == 1;
-    pile.reserve(found.len());
-    let mut reader = Reader { path, text, arena, pile, ctx, curve: None };
-    for block in found {
-        let at = block.at;
-        if let Err(e) = reader.block(block) {
-            // A store inside that doesn't open is the whole answer when it is all there is.
-            if only && e.kind() == Kind::Password {
-                return Err(e);
+/// Fewer bytes of text than one object takes, but for the smallest of keys.
+const SMALL_OBJECT: usize = 600;
+
+/// Adds everything that a text holds to `pile`.
+pub(super) fn file(source: &Source, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
+    let mut parts = Parts::of(source)?;
+    let mut curve = None;
+    let mut first = true;
+    while let Some(part) = parts.next().map_err(|e| e.in_file(source.path()))? {
+        let (found, arena) = cut(&part, pile)?;
+        if found.is_empty() && part.whole && pile.found_nothing() && armour::looks_bare(part.text) {
+            return bare(source, part.text, pile, ctx);
+        }
+        let only = part.whole && found.len() == 1;
+        let (text, objects) = (part.text.len(), found.len());
+        let mut reader = Reader { source, arena, pile, ctx, curve };
+        if first {
+            reader.pile.reserve(objects);
+        }
+        for block in found {
+            let at = block.at;
+            if let Err(e) = reader.block(block) {
+                // A store inside that doesn't open is the whole answer when it is all there is.
+                if only && e.kind() == Kind::Password {
+                    return Err(e);
+                }
+                reader.pile.defect(e.at(at));
             }
-            reader.pile.defect(e.at(at));
+        }
+        curve = reader.curve;
+        if first {
+            // As if all parts were like the first, so that room for all is claimed once.
+            let all = objects.saturating_mul(parts.count() - 1);
+            pile.reserve(all.min(text.saturating_mul(parts.count()) / SMALL_OBJECT));
+            first = false;
         }
     }
     Ok(())
@@ -41,7 +60,7 @@ pub(super) fn text(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'
 struct Found<'a> {
     label: &'a str,
     at: u64,
-    len: usize,
+    raw: &'a [u8],
     /// The text before it, with notes on it.
     before: &'a [u8],
     body: Body,
@@ -57,7 +76,8 @@ enum Body {
 }
 
 /// Decodes every block: what is no secret into one buffer, so that objects are ranges of it.
-fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> Result<(Vec<Found<'a>>, Arc<Buffer>)> {
+fn cut<'a>(part: &Part<'a>, pile: &mut Pile) -> Result<(Vec<Found<'a>>, Arc<Buffer>)> {
+    let (text, base) = (part.text, part.base);
     // Base64 yields at most three quarters of the text.
     let mut arena = Arena { room: Room::new(text.len() / 4 * 3 + 3)?, used: 0 };
     let mut scratch = Zeroizing::new(Vec::new());
@@ -65,9 +85,9 @@ fn cut<'a>(text: &'a Buffer, pile: &mut Pile) -> Result<(Vec<Found<'a>>, Arc<Buf
     for block in armour::blocks(text) {
         match block.and_then(|b| Ok((b, body(&b, &mut scratch, &mut arena)?))) {
             Ok((b, body)) => {
-                found.push(Found { label: b.label, at: b.at, len: b.raw.len(), before: b.before, body });
+                found.push(Found { label: b.label, at: base + b.at, raw: b.raw, before: b.before, body });
             }
-            Err(e) => pile.defect(e),
+            Err(e) => pile.defect(e.shifted(base)),
         }
     }
     arena.room.truncate(arena.used);
@@ -101,8 +121,7 @@ fn body(block: &Block<'_>, scratch: &mut Vec<u8>, arena: &mut Arena) -> Result<B
 
 /// Makes objects of decoded blocks.
 struct Reader<'r, 'c> {
-    path: &'r Path,
-    text: &'r Arc<Buffer>,
+    source: &'r Source,
     arena: Arc<Buffer>,
     pile: &'r mut Pile,
     ctx: &'r Ctx<'c>,
@@ -112,7 +131,7 @@ struct Reader<'r, 'c> {
 
 impl Reader<'_, '_> {
     fn block(&mut self, found: Found<'_>) -> Result<()> {
-        let Found { label, at, len, before, body } = found;
+        let Found { label, at, raw, before, body } = found;
         let mut note = notes::read(before);
         note.curve = self.curve.take();
         match body {
@@ -121,13 +140,12 @@ impl Reader<'_, '_> {
                 None => Ok(()), // the range came from this very arena
             },
             Body::Secret(bytes) => {
-                self.text.wipe_on_drop();
+                self.source.wipe_on_drop();
                 self.secret(label, at, &bytes, note)
             }
             Body::Legacy(range, cipher) => {
-                let from = at as usize;
-                let block = Der::slice(self.text, from..from + len);
-                if let (Some(block), Some(body)) = (block, Der::slice(&self.arena, range)) {
+                if let Some(body) = Der::slice(&self.arena, range) {
+                    let block = Der::new(raw.to_vec());
                     let key = legacy::LegacyKey::new(block, body, *cipher, at, &note);
                     self.pile.sealed_key(key, legacy::algorithm(label), note);
                 }
@@ -172,7 +190,7 @@ impl Reader<'_, '_> {
                 if kind.is_some_and(Shape::is_clear_key) {
                     // A key under the label of something public: its bytes are everywhere.
                     self.arena.wipe_on_drop();
-                    self.text.wipe_on_drop();
+                    self.source.wipe_on_drop();
                 }
                 let rest = self.pile.object(der, Place::Near(at), note)?;
                 self.rest(label, at, rest)
@@ -214,7 +232,7 @@ impl Reader<'_, '_> {
 
     /// A store of another format in armour, as RACF exports PKCS#12.
     fn nested(&mut self, bytes: &[u8]) -> Result<()> {
-        nested(self.path, bytes, self.pile, self.ctx)
+        nested(self.source.path(), bytes, self.pile, self.ctx)
     }
 
     /// Bytes after the object in a block.
@@ -227,15 +245,15 @@ impl Reader<'_, '_> {
 }
 
 /// A text that is base64 without armour.
-fn bare(path: &Path, text: &Arc<Buffer>, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
+fn bare(source: &Source, text: &[u8], pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()> {
     let bytes = armour::decode_bare(text)?;
     let kind = shape(&bytes);
     if matches!(kind, None | Some(Shape::Pkcs12)) {
-        return nested(path, &bytes, pile, ctx);
+        return nested(source.path(), &bytes, pile, ctx);
     }
     let clear = kind.is_some_and(Shape::is_clear_key);
     if clear {
-        text.wipe_on_drop();
+        source.wipe_on_drop();
     }
     let der = if clear { secret_der(&bytes) } else { Der::new(bytes.to_vec()) };
     let rest = pile.object(&der, Place::Near(0), Note::default())?;

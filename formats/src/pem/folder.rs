@@ -34,7 +34,7 @@ fn file(path: &Path, pile: &mut Pile, seen: &mut HashSet<(u64, u64)>, ctx: &Ctx<
     }
     let probe = source.probe()?;
     if super::looks_like(probe.head) != Match::No {
-        return decode::text(path, &source.once()?, pile, ctx);
+        return decode::file(&source, pile, ctx);
     }
     if shape(probe.head).is_some_and(|s| s != crate::asn1::shape::Shape::Pkcs12) {
         pile.objects(source.bytes()?);

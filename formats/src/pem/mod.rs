@@ -20,6 +20,7 @@ mod encode;
 mod folder;
 mod legacy;
 mod notes;
+mod parts;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -71,11 +72,9 @@ impl Format for Pem {
         if from.is_directory() {
             folder::read(from, &mut pile, ctx)?;
         } else {
-            // Objects lie decoded in a buffer of their own.
-            let text = from.once()?;
-            decode::text(from.path(), &text, &mut pile, ctx)?;
+            decode::file(from, &mut pile, ctx)?;
             if pile.found_nothing() {
-                return Err(no_block(&text));
+                return Err(no_block(from.probe()?.head));
             }
         }
         pile.into_store(ctx)

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use zeroize::Zeroize;
 
-/// A larger file is no keystore; refusing it bounds memory.
-const LIMIT: u64 = 2 << 30;
 /// As much as detection may look at.
 const HEAD: usize = 4096;
 
@@ -83,6 +81,9 @@ pub struct Probe<'a> {
 }
 
 impl Source {
+    /// A larger file is no keystore; refusing it bounds memory.
+    pub(crate) const LIMIT: u64 = 2 << 30;
+
     /// Opens a file or folder. Links are followed: the caller named this very path.
     pub fn open(path: &Path) -> Result<Self> {
         Self::from_opened(path, File::open(path))
@@ -212,11 +213,10 @@ impl Source {
         Ok(self.bytes.get_or_init(|| Buffer::new(bytes)))
     }
 
-    /// Everything, for readers that copy what they need of it: it is not kept here unless it was already.
-    pub fn once(&self) -> Result<Arc<Buffer>> {
-        match (&self.origin, self.bytes.get()) {
-            (Origin::File(..), None) => Ok(Buffer::new(self.fetch().map_err(|e| e.in_file(&self.path))?)),
-            _ => self.bytes().map(Arc::clone),
+    /// What of it is in memory is wiped when it goes: it was found to hold a key in the clear.
+    pub fn wipe_on_drop(&self) {
+        if let Some(bytes) = self.bytes.get() {
+            bytes.wipe_on_drop();
         }
     }
 
@@ -292,12 +292,13 @@ impl Source {
             Origin::Directory => return Err(Error::new(Kind::Read, "is a folder")),
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
         };
-        if size > LIMIT {
+        if size > Self::LIMIT {
             return Err(Error::too_large(format!(
-                "the file has {size} bytes, more than {LIMIT} are refused"
+                "the file has {size} bytes, more than {} are refused",
+                Self::LIMIT
             )));
         }
-        let mut from = file.take(LIMIT + 1);
+        let mut from = file.take(Self::LIMIT + 1);
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.
         let mut room = Room::new(size as usize + 1)?;
@@ -310,8 +311,8 @@ impl Source {
         let mut bytes = room.to_vec();
         room.zeroize();
         from.read_to_end(&mut bytes).map_err(cannot_read)?;
-        if bytes.len() as u64 > LIMIT {
-            return Err(Error::too_large(format!("more than {LIMIT} bytes are refused")));
+        if bytes.len() as u64 > Self::LIMIT {
+            return Err(Error::too_large(format!("more than {} bytes are refused", Self::LIMIT)));
         }
         Ok(bytes.into())
     }
