@@ -519,7 +519,7 @@ fn a_database_is_changed_in_place() {
         }
         store.entries.push(entry);
     }
-    let losses = in_place.apply(&db.db(), &store, false, &ctx).unwrap();
+    let losses = in_place.apply(&db.db(), &store, Some(&|| Ok(())), &ctx).unwrap();
     assert!(losses.iter().all(|l| l.kind == formats::model::LossKind::Note), "{losses:?}");
     let seen = db.seen();
     assert_eq!(db.listed(), seen);
@@ -546,7 +546,7 @@ fn a_database_is_changed_in_place() {
 fn nothing_to_do_writes_nothing(db: &Written, in_place: &dyn formats::InPlace) {
     let bytes = || ["cert9.db", "key4.db"].map(|f| std::fs::read(db.db().join(f)).unwrap());
     let before = bytes();
-    in_place.apply(&db.db(), &opened(db), false, &World::new().ctx(&db.secrets)).unwrap();
+    in_place.apply(&db.db(), &opened(db), Some(&|| Ok(())), &World::new().ctx(&db.secrets)).unwrap();
     assert!(before == bytes(), "a change where there is none");
 }
 
@@ -564,13 +564,15 @@ fn held_by_another(db: &Written, in_place: &dyn formats::InPlace, store: &Store)
     wanted.entries.retain(|e| e.label_text() != "renamed");
     let other = rusqlite::Connection::open(db.db().join("cert9.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let refused = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap_err();
+    let refused =
+        in_place.apply(&db.db(), &wanted, Some(&|| Ok(())), &World::new().ctx(&db.secrets)).unwrap_err();
     assert_eq!(refused.kind(), Kind::Busy, "{refused}");
     assert!(db.seen().iter().any(|(l, _)| l == "renamed"), "readers are not disturbed");
     other.execute_batch("ROLLBACK").unwrap();
-    let wrong = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&Passwords::one("wrong")));
+    let wrong =
+        in_place.apply(&db.db(), &wanted, Some(&|| Ok(())), &World::new().ctx(&Passwords::one("wrong")));
     assert_eq!(wrong.unwrap_err().kind(), Kind::Password);
-    let unknown = in_place.apply(&db.db(), &wanted, false, &World::new().ctx(nobody()));
+    let unknown = in_place.apply(&db.db(), &wanted, Some(&|| Ok(())), &World::new().ctx(nobody()));
     assert_eq!(unknown.unwrap_err().kind(), Kind::Password);
 }
 
@@ -579,7 +581,7 @@ fn chains_bring_no_trust(db: &Written, in_place: &dyn formats::InPlace) {
     let root = "Lab Root CA - Keystore Lab";
     let mut wanted = opened(db);
     wanted.entries.retain(|e| e.label_text() != root);
-    in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap();
+    in_place.apply(&db.db(), &wanted, Some(&|| Ok(())), &World::new().ctx(&db.secrets)).unwrap();
     assert!(db.seen().contains(&(root.to_owned(), ",,".to_owned())), "{:?}", db.seen());
     assert_eq!(db.listed(), db.seen());
 }
@@ -587,7 +589,7 @@ fn chains_bring_no_trust(db: &Written, in_place: &dyn formats::InPlace) {
 fn keys_go_when_they_are_to(db: &Written, in_place: &dyn formats::InPlace) {
     let mut wanted = opened(db);
     wanted.entries.retain(|e| e.label_text() != "EC P-384");
-    in_place.apply(&db.db(), &wanted, false, &World::new().ctx(&db.secrets)).unwrap();
+    in_place.apply(&db.db(), &wanted, Some(&|| Ok(())), &World::new().ctx(&db.secrets)).unwrap();
     let keys = db.certutil(&["-K"]);
     assert!(!keys.contains("EC P-384") && keys.contains("EC P-256"), "{keys}");
     assert!(!db.seen().iter().any(|(l, _)| l == "EC P-384"));
@@ -680,4 +682,172 @@ fn a_store_becomes_a_folder_and_is_rebuilt_where_it_is() {
     let written = time();
     let again = rebuild();
     assert_eq!((again.status, time()), (0, written), "{}", again.out);
+}
+
+/// A database made by `keyferry convert`, and the program run on it.
+struct Client {
+    work: tempfile::TempDir,
+}
+
+impl Client {
+    /// With the key and certificate of one PKCS#12, and bundles of all and of a hundred CAs.
+    fn new(password: &str) -> Self {
+        let client = Client { work: scratch() };
+        std::fs::write(client.path("password"), password).unwrap();
+        let whole = std::fs::read_to_string(testdata("demo/ca-bundle.pem")).unwrap();
+        let end = "-----END CERTIFICATE-----\n";
+        std::fs::write(client.path("part.pem"), whole.split_inclusive(end).take(100).collect::<String>())
+            .unwrap();
+        std::fs::write(client.path("few.pem"), whole.split_inclusive(end).take(3).collect::<String>())
+            .unwrap();
+        std::fs::write(client.path("whole.pem"), whole).unwrap();
+        let mut convert = client.keyferry(&["convert"]);
+        convert.arg(testdata("p12/ossl-default.p12")).args(["nss:db", "--password", "pass:changeit"]);
+        must(convert.arg("--to-password").arg(format!("file:{}", client.path("password").display())));
+        client
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.work.path().join(name)
+    }
+
+    fn keyferry(&self, arguments: &[&str]) -> Command {
+        let mut command = crate::support::keyferry();
+        command.current_dir(self.work.path()).args(arguments);
+        command.env("KEYFERRY_PASSWORD", std::fs::read_to_string(self.path("password")).unwrap());
+        command
+    }
+
+    fn rebuild(&self, bundle: &str) -> Command {
+        self.keyferry(&["rebuild", "nss:db", "--bundle", bundle])
+    }
+
+    /// What certutil lists, and the keys.
+    fn listed(&self, folder: &str) -> String {
+        let db = format!("sql:{}", self.path(folder).display());
+        let run = |what: &str| {
+            let mut command = Command::new("certutil");
+            must(command.args([what, "-d", &db, "-f"]).arg(self.path("password"))).out
+        };
+        run("-L") + &run("-K")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let list = std::fs::read_dir(self.work.path()).unwrap();
+        let names = list.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.filter(|n| n.starts_with("db") || n.starts_with('.')).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Every row of both databases, as text.
+fn rows(folder: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    for (file, tables) in [("cert9.db", &["nssPublic"][..]), ("key4.db", &["nssPrivate", "metaData"])] {
+        let connection = rusqlite::Connection::open(folder.join(file)).unwrap();
+        for table in tables {
+            let mut statement =
+                connection.prepare(&format!("SELECT rowid, * FROM {table} ORDER BY rowid")).unwrap();
+            let columns = statement.column_count();
+            let mut rows = statement.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values = (0..columns).map(|c| format!("{:?}", row.get_ref(c).unwrap()));
+                out.push(values.filter(|v| v != "Null").collect::<Vec<_>>().join(" "));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn a_change_in_place_can_be_taken_back() {
+    let client = Client::new(PASSWORD);
+    let db = client.path("db");
+    let mut states = vec![rows(&db)];
+    let mut listings = vec![client.listed("db")];
+    for bundle in ["few.pem", "part.pem", "whole.pem"] {
+        let done = must(&mut client.rebuild(bundle));
+        assert!(done.out.contains(&format!("(old: db.old-{})", states.len())), "{}", done.out);
+        states.push(rows(&db));
+        listings.push(client.listed("db"));
+    }
+    let saved = |n: usize| client.path(&format!("db.old-{n}"));
+    for n in 1..=3 {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(rows(&saved(n)), states[n - 1], "{n}");
+        // It is a database that NSS opens.
+        assert_eq!(client.listed(&format!("db.old-{n}")), listings[n - 1]);
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&saved(n)), 0o700);
+        assert_eq!(["cert9.db", "key4.db", "pkcs11.txt"].map(|f| mode(&saved(n).join(f))), [0o600; 3]);
+    }
+    let status = must(&mut client.keyferry(&["status", "nss:db"])).out;
+    assert!((1..=3).all(|n| status.contains(&format!("db.old-{n}"))), "{status}");
+    let inode = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(db.join(name)).unwrap().ino()
+    };
+    let before = [inode("cert9.db"), inode("key4.db")];
+    let back = || run(client.keyferry(&["rollback", "nss:db"]).env_remove("KEYFERRY_PASSWORD"));
+    for n in (0..3).rev() {
+        let ran = back();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(ran.err.contains(&format!("back to db.old-{}", n + 1)), "{}", ran.err);
+        assert_eq!(rows(&db), states[n]);
+        assert_eq!(client.listed("db"), listings[n]);
+    }
+    assert_eq!([inode("cert9.db"), inode("key4.db")], before, "in place");
+    assert_eq!(back().status, 5);
+    // What was rolled back from is not lost, and a new change goes on from there.
+    assert_eq!(rows(&saved(4)), states[3]);
+    must(&mut client.rebuild("few.pem"));
+    assert_eq!(rows(&saved(5)), states[0]);
+    must(client.keyferry(&["prune", "nss:db", "--keep", "0", "--older-than", "0s"]).arg("-q"));
+    assert_eq!(client.names(), ["db", "db.lock", "db.update.json"]);
+}
+
+#[test]
+fn what_fails_after_a_change_in_place_takes_it_back() {
+    let client = Client::new(PASSWORD);
+    let db = client.path("db");
+    must(&mut client.rebuild("whole.pem"));
+    let before = rows(&db);
+    let failed = run(client.rebuild("few.pem").args(["--exec", "exit 3"]));
+    assert_eq!(failed.status, 7, "{}", failed.err);
+    assert_eq!(rows(&db), before);
+    assert_eq!(client.names(), ["db", "db.lock", "db.old-1", "db.update.json"]);
+    // What another program wrote in between is kept as a generation.
+    let script = format!(
+        "certutil -M -d sql:{} -f {} -n server -t P,, && exit 3",
+        db.display(),
+        client.path("password").display()
+    );
+    let failed = run(client.rebuild("few.pem").args(["--exec", &script]));
+    assert_eq!(failed.status, 7, "{}", failed.err);
+    assert_eq!(rows(&db), before);
+    assert!(client.listed("db.old-3").contains("Pu,u,u"), "{}", client.listed("db.old-3"));
+    // A store after it fails: the database is put back, and so is everything else.
+    std::fs::copy(testdata("java/jks-basic.jks"), client.path("a.jks")).unwrap();
+    let mut two = client.keyferry(&["rebuild", "nss:db", "a.jks", "--bundle", "few.pem", "--allow-loss"]);
+    two.args(["--password", "a.jks=pass:changeit"]).env("KEYFERRY_FAILPOINT", "rename:2");
+    assert_eq!(run(&mut two).status, -1);
+    // It was killed, so the database is new and the other store old; the next run ends it.
+    assert_ne!(rows(&db), before);
+    must(two.env_remove("KEYFERRY_FAILPOINT"));
+    must(&mut client.keyferry(&["rollback", "nss:db"]));
+    assert_eq!(rows(&db), before);
+}
+
+#[test]
+fn a_database_that_is_gone_comes_back() {
+    let client = Client::new(PASSWORD);
+    let db = client.path("db");
+    let before = rows(&db);
+    must(&mut client.rebuild("few.pem"));
+    std::fs::remove_dir_all(&db).unwrap();
+    assert_eq!(run(&mut client.keyferry(&["prune", "db", "--keep", "0", "--older-than", "0s"])).status, 5);
+    must(&mut client.keyferry(&["rollback", "db"]));
+    assert_eq!(rows(&db), before);
+    assert!(client.listed("db").contains("server"));
 }

@@ -3,13 +3,14 @@
 use super::Program;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
-use formats::storeset::{self, Lock};
+use formats::{jobs, storeset};
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
 ///
-/// By one rename, as an update does it. The store that was current becomes a generation that a second
-/// rollback does not return to: that one goes further back.
+/// By one rename, as an update does it; an NSS database gets its rows back where it is, in one transaction.
+/// The store that was current becomes a generation that a second rollback does not return to: that one goes
+/// further back.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -25,9 +26,8 @@ Examples:
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
     let path = file(&args.store)?;
-    let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
-    let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
+    let current = jobs::rollback::rollback(&path, &on_step)?;
     program.ui.note(&format!("{}: back to {}", shown(&path), shown(&current)));
     Ok(())
 }

@@ -107,15 +107,37 @@ pub trait Format: Sync {
     ) -> Result<Vec<Loss>>;
 }
 
-/// Changes an existing store where it is, for stores that other programs have open.
+/// Changes an existing store where it is, for stores that are folders and that other programs have open.
 pub trait InPlace {
     /// Takes back what an interrupted change of anybody's has left half done. For jobs that write anyway.
     fn recover(&self, store: &Path) -> Result<()>;
 
     /// Makes the store at `store` hold `wanted`, prepared as for [`Format::write`], in one transaction: what
     /// it holds besides and this program doesn't understand stays. It reads back before it commits. After an
-    /// error, and with `dry_run`, the store is as it was. Returns what the store can't say.
-    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>>;
+    /// error the store is as it was. Returns what the store can't say.
+    ///
+    /// `before` is called when there is something to change, before it is; where it fails, nothing is
+    /// changed. Without it nothing is changed at all.
+    fn apply(
+        &self,
+        store: &Path,
+        wanted: &Store,
+        before: Option<&dyn Fn() -> Result<()>>,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>>;
+
+    /// Copies the store into the empty folder `to`, as one state of it.
+    fn copy(&self, store: &Path, to: &Path) -> Result<()>;
+
+    /// Makes the store hold what `copy` holds, in one transaction. `before` is called with the state (see
+    /// [`InPlace::state`]) that the store will have then.
+    fn restore(&self, store: &Path, copy: &Path, before: &dyn Fn(&str) -> Result<()>) -> Result<()>;
+
+    /// Whether the store holds the same as `copy`.
+    fn is_same(&self, store: &Path, copy: &Path) -> Result<bool>;
+
+    /// A text that is another after each change of the store by anybody.
+    fn state(&self, store: &Path) -> Result<String>;
 }
 
 /// How sure a format is that bytes are its own.

@@ -1,11 +1,12 @@
-//! A store changed in one point: read, changed, staged, read back, moved into place. Never edited in place.
+//! A store changed in one point: read, changed, staged, read back, moved into place. Never edited in place,
+//! but for a folder that other programs have open: that is changed in one transaction.
 
 use super::build::Build;
 use super::prepare::prepare;
 use super::{AllowLoss, Input};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::format::{Format, detect};
 use crate::model::{Loss, Store};
 use crate::place::{Source, Staging};
 use crate::storeset::{self, Step};
@@ -54,6 +55,11 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
     let path = storeset::resolve(job.path)?;
     let _lock = storeset::Lock::take(&path)?;
     let source = Source::open(&path)?;
+    if source.is_directory()
+        && let Some(in_place) = job.format.map_or_else(|| detect(&source.probe()?), Ok)?.in_place()
+    {
+        in_place.recover(&path)?;
+    }
     let loaded = super::load(&Input { source: &source, format: job.format, ctx: job.ctx })?;
     let format = loaded.format;
     if !format.carries().swap {
@@ -67,6 +73,18 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
     let (store, losses) =
         prepare(store, &job.ctx, format, &|| Ok(true)).map_err(|e| e.in_format(format.name()))?;
     report.losses = losses;
+    if let (true, Some(in_place)) = (source.is_directory(), format.in_place()) {
+        let apply = |before: Option<&dyn Fn() -> Result<()>>| in_place.apply(&path, &store, before, &job.ctx);
+        report.losses.extend(apply(None)?);
+        report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+        if report.changed {
+            let done =
+                storeset::change(&path, in_place, job.on_step, |before| apply(Some(before)).map(drop))?;
+            report.old = done.map(|d| d.old().to_owned());
+            storeset::prune(&path, KEEP, RETENTION_MS, job.ctx.session.now_ms, false)?;
+        }
+        return Ok(report);
+    }
     let mut staging = Staging::beside(&path);
     let build = Build { store: &store, base: Some(&source), format, ctx: &job.ctx, allow: &job.allow };
     report.changed = build.stage(&mut staging, &mut report.losses)?;

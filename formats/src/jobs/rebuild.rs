@@ -193,8 +193,11 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
             None | Some(Staged::Refused) => {}
             // Nothing to write, but the next run need not find that out again.
             Some(Staged::Same) => warn(place.record(digest), warnings),
-            Some(Staged::InPlace(wanted, before)) => match change(place, &wanted, job.on_step) {
-                Ok(()) => done.push(Done::Changed(place, before)),
+            Some(Staged::InPlace(wanted)) => match change(place, &wanted, job.on_step) {
+                Ok(changed) => {
+                    report.old = changed.as_ref().map(|c| c.old().to_owned());
+                    done.extend(changed.map(Done::Changed));
+                }
                 Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
             },
             Some(Staged::Ready(staging)) => {
@@ -237,26 +240,31 @@ fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
 /// Something that can be taken back.
 enum Done<'a> {
     Swapped(storeset::Committed),
-    /// A store that was changed where it is, and what it held before.
-    Changed(&'a Located<'a>, Box<Store>),
+    /// A store that was changed where it is.
+    Changed(storeset::Changed<'a>),
 }
 
 impl Done<'_> {
     fn undo(self) -> Result<()> {
         match self {
             Done::Swapped(committed) => committed.undo(),
-            Done::Changed(place, before) => change(place, &before, &|_| Ok(())),
+            Done::Changed(changed) => changed.undo(),
         }
     }
 }
 
 /// Changes a store where it is.
-fn change(place: &Located<'_>, wanted: &Store, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
-    on_step(Step::Rename)?;
-    match place.format.in_place() {
-        Some(in_place) => in_place.apply(&place.path, wanted, false, &place.target.ctx).map(drop),
-        None => Err(Error::unsupported("a store of this format can't be changed in place")),
-    }
+fn change<'a>(
+    place: &Located<'_>,
+    wanted: &Store,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<Option<storeset::Changed<'a>>> {
+    let Some(in_place) = place.format.in_place() else {
+        return Err(Error::unsupported("a store of this format can't be changed in place"));
+    };
+    storeset::change(&place.path, in_place, on_step, |before| {
+        in_place.apply(&place.path, wanted, Some(before), &place.target.ctx).map(drop)
+    })
 }
 
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
@@ -290,8 +298,8 @@ enum Staged {
     Same,
     /// Written and read back.
     Ready(Staging),
-    /// To be changed where it is: what it shall hold, and what it holds now.
-    InPlace(Box<Store>, Box<Store>),
+    /// To be changed where it is, so that it holds this.
+    InPlace(Box<Store>),
     /// A loss that nobody allowed.
     Refused,
 }
@@ -390,9 +398,9 @@ impl<'a> Located<'a> {
             (self.current.as_ref().map(Source::is_directory), self.format.in_place())
         {
             let named = |e: Error| e.in_format(self.format.name());
-            report.losses.extend(in_place.apply(&self.path, &store, true, ctx).map_err(named)?);
+            report.losses.extend(in_place.apply(&self.path, &store, None, ctx).map_err(named)?);
             report.changed = report.losses.iter().all(|l| job.allow.allows(l));
-            let ready = Staged::InPlace(Box::new(store), Box::new(current));
+            let ready = Staged::InPlace(Box::new(store));
             return Ok(if report.changed { ready } else { Staged::Refused });
         }
         let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };

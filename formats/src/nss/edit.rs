@@ -25,14 +25,14 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Entry, Item, Level, Loss, LossKind, Store};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// How long to wait for another program's transaction.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The name of `cert9.db` in the connection.
-const ATTACHED: &str = "cert";
+pub const ATTACHED: &str = "cert";
 
 /// Makes the database in `folder` hold `store`, which was prepared as for a writer. What it says of
 /// certificates, trust, private keys and revocation lists is done; secret keys and objects that we don't
@@ -40,15 +40,26 @@ const ATTACHED: &str = "cert";
 ///
 /// Errors: `Kind::Password` without the right password (nothing can be signed then); `Kind::Busy` when
 /// another program holds or changes the database. After any error it is as it was.
-pub fn apply(folder: &Path, store: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
-    let live = Live::open(folder)?;
+///
+/// `save` is called when there is something to change, before it is; without it nothing is changed.
+pub fn apply(
+    folder: &Path,
+    store: &Store,
+    save: Option<&dyn Fn() -> Result<()>>,
+    ctx: &Ctx<'_>,
+) -> Result<Vec<Loss>> {
+    let live = save.map(|save| Live::open(folder).map(|live| (live, save))).transpose()?;
     let before = decode::decode(folder, ctx)?;
     let index = Index::read(folder)?;
     let mut plan = Plan::new(store, ctx)?;
     let changes = Changes::between(&before, &index, &plan, ctx)?;
-    if !changes.is_empty() && !dry_run {
-        live.change(&changes, |public, private| {
-            let after = decode_open(public, Some(Ok(private)), ctx)?;
+    if let Some((live, save)) = live.filter(|_| !changes.is_empty()) {
+        save()?;
+        live.change(|live| {
+            changes.execute(&live.connection).map_err(|e| live.failed(e))?;
+            let public = Db::open(&live.connection, ATTACHED, folder.join(CERT_DB));
+            let private = Db::open(&live.connection, "main", folder.join(KEY_DB));
+            let after = decode_open(&public, Some(Ok(private)), ctx)?;
             check(&before, &after, &plan)
         })?;
     }
@@ -56,75 +67,123 @@ pub fn apply(folder: &Path, store: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Resu
     Ok(plan.losses)
 }
 
-/// Puts back the state before a change that was interrupted. SQLite does that for whoever may write, and
-/// only then: reading can't.
+/// Puts back the state before a change that was interrupted, and puts a log away that was left. SQLite does
+/// that for whoever may write, and only then: reading can't.
 pub fn recover(folder: &Path) -> Result<()> {
-    let waits = |name: &str| folder.join(format!("{name}-journal")).symlink_metadata().is_ok();
-    if waits(CERT_DB) || waits(KEY_DB) { Live::open(folder).map(drop) } else { Ok(()) }
+    let waits = |name: &str| {
+        let beside = |suffix: &str| {
+            let file = folder.join(format!("{name}{suffix}"));
+            file.metadata().is_ok_and(|m| m.len() > 0)
+        };
+        beside("-journal") || beside("-wal")
+    };
+    if !waits(CERT_DB) && !waits(KEY_DB) {
+        return Ok(());
+    }
+    let connection = connect(folder).map_err(|e| failed(e, Kind::Write).in_file(folder))?;
+    // Where this is the last connection, a log is put away now.
+    connection.close().map_err(|(_, e)| failed(e, Kind::Write).in_file(folder))
 }
 
 /// Both files in one connection that may write.
-struct Live {
-    connection: Rc<Connection>,
-    folder: std::path::PathBuf,
+pub struct Live {
+    /// `key4.db` is `main`, `cert9.db` is [`ATTACHED`].
+    pub connection: Rc<Connection>,
+    folder: PathBuf,
     version: (i64, i64),
+    /// Databases that keep a write-ahead log, and will again.
+    logs: Vec<&'static str>,
 }
 
 impl Live {
-    fn open(folder: &Path) -> Result<Self> {
-        let (key, cert) = (folder.join(KEY_DB), folder.join(CERT_DB));
-        for path in [&key, &cert] {
-            if sql::examine(path).map_err(|e| e.in_file(path))? {
-                let e =
-                    Error::unsupported("it keeps a write-ahead log, so both files can't be changed as one");
-                return Err(e
-                    .hint("sqlite3 FILE 'PRAGMA journal_mode=delete', with the program closed")
-                    .in_file(path));
+    /// Opens them. A database with a write-ahead log is taken to a rollback journal meanwhile, for SQLite
+    /// commits two files as one only so (sqlite.org/lang_attach.html); nobody else may have it open for
+    /// that. Its header is changed in a transaction of its own, so a crash leaves the one or the other.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let mut logs = Vec::new();
+        for (name, database) in [(KEY_DB, "main"), (CERT_DB, ATTACHED)] {
+            let path = folder.join(name);
+            if sql::examine(&path).map_err(|e| e.in_file(&path))? != sql::Journal::Rollback {
+                logs.push(database);
             }
         }
-        let open = || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&key, flags)?;
-            connection.busy_timeout(PATIENCE)?;
-            connection.execute(&format!("ATTACH DATABASE ?1 AS {ATTACHED}"), [cert.to_string_lossy()])?;
-            sql::distrust(&connection)?;
-            // Reads from both, so an interrupted change is taken back now.
-            for database in ["main", ATTACHED] {
-                let sql = format!("SELECT count(*) FROM {database}.sqlite_master");
-                connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
-            }
-            let version = version(&connection)?;
-            Ok((Rc::new(connection), version))
+        let named = |e: rusqlite::Error| failed(e, Kind::Write).in_file(folder);
+        let mut live = Live {
+            connection: Rc::new(connect(folder).map_err(named)?),
+            folder: folder.to_owned(),
+            version: (0, 0),
+            logs,
         };
-        // SQLite takes names as text.
-        if cert.to_str().is_none() {
-            return Err(Error::unsupported("the folder's name is not UTF-8 text").in_file(folder));
+        for database in &live.logs {
+            if !journal_mode(&live.connection, database, "delete").map_err(named)? {
+                let e = Error::new(Kind::Busy, "it keeps a write-ahead log, and another program has it open");
+                return Err(e
+                    .hint("close the browser or program that uses it; both files can't be changed as one before")
+                    .in_file(folder));
+            }
         }
-        let (connection, version) = open().map_err(|e| failed(e, Kind::Write).in_file(folder))?;
-        Ok(Live { connection, folder: folder.to_owned(), version })
+        live.version = version(&live.connection).map_err(named)?;
+        Ok(live)
     }
 
-    /// Does it, and commits if `check` is content with what can be read then.
-    fn change(&self, changes: &Changes, check: impl FnOnce(&Db, Db) -> Result<()>) -> Result<()> {
-        let named = |e: rusqlite::Error| failed(e, Kind::Write).in_file(&self.folder);
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(named)?;
+    /// Does it in one transaction, and commits if all is well.
+    pub fn change(&self, work: impl FnOnce(&Live) -> Result<()>) -> Result<()> {
+        let run = |sql: &str| self.connection.execute_batch(sql).map_err(|e| self.failed(e));
+        run("BEGIN IMMEDIATE")?;
         let go = || {
-            if version(&self.connection).map_err(named)? != self.version {
+            if version(&self.connection).map_err(|e| self.failed(e))? != self.version {
                 return Err(Error::new(Kind::Busy, "changed by another program while this one worked")
                     .hint("run again, so that the change is taken into account")
                     .in_file(&self.folder));
             }
-            changes.execute(&self.connection).map_err(named)?;
-            let public = Db::open(&self.connection, ATTACHED, self.folder.join(CERT_DB));
-            let private = Db::open(&self.connection, "main", self.folder.join(KEY_DB));
-            check(&public, private)?;
-            self.connection.execute_batch("COMMIT").map_err(named)
+            work(self)?;
+            run("COMMIT")
         };
         go().inspect_err(|_| {
             // What fails here was rolled back already, or will be by whoever opens the file next.
             let _ = self.connection.execute_batch("ROLLBACK");
         })
     }
+
+    /// An error of SQLite's while changing.
+    pub fn failed(&self, e: rusqlite::Error) -> Error {
+        failed(e, Kind::Write).in_file(&self.folder)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for database in &self.logs {
+            // As it was; another journal is no harm.
+            let _ = journal_mode(&self.connection, database, "wal");
+        }
+    }
+}
+
+/// Sets it; false: it is another still, for somebody else has the file open.
+fn journal_mode(connection: &Connection, database: &str, mode: &str) -> rusqlite::Result<bool> {
+    let sql = format!("PRAGMA {database}.journal_mode = {mode}");
+    match connection.query_row(&sql, [], |row| row.get::<_, String>(0)) {
+        Ok(now) => Ok(now == mode),
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn connect(folder: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(sql::writable(&folder.join(KEY_DB)), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection
+        .execute(&format!("ATTACH DATABASE ?1 AS {ATTACHED}"), [sql::writable(&folder.join(CERT_DB))])?;
+    sql::distrust(&connection)?;
+    // Reads from both, so an interrupted change is taken back now.
+    for database in ["main", ATTACHED] {
+        let sql = format!("SELECT count(*) FROM {database}.sqlite_master");
+        connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+    }
+    Ok(connection)
 }
 
 /// Changes with every commit of anybody else.

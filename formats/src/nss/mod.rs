@@ -14,6 +14,7 @@
 //! databases of 3.125.
 
 mod chain;
+mod copy;
 mod create;
 mod dbm;
 mod decode;
@@ -138,13 +139,42 @@ impl InPlace for Nss {
         if store.join(layout::CERT_DB).symlink_metadata().is_ok() { edit::recover(store) } else { Ok(()) }
     }
 
-    fn apply(&self, store: &Path, wanted: &Store, dry_run: bool, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
-        if store.join(layout::CERT_DB).symlink_metadata().is_err() {
-            return Err(Error::unsupported("this older form of NSS's databases is only read")
-                .hint("keyferry convert writes a new one: nss:DIR"));
-        }
-        edit::apply(store, wanted, dry_run, ctx)
+    fn apply(
+        &self,
+        store: &Path,
+        wanted: &Store,
+        before: Option<&dyn Fn() -> Result<()>>,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        not_older(store)?;
+        edit::apply(store, wanted, before, ctx)
     }
+
+    fn copy(&self, store: &Path, to: &Path) -> Result<()> {
+        not_older(store)?;
+        copy::copy(store, to)
+    }
+
+    fn restore(&self, store: &Path, copy: &Path, before: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+        not_older(store)?;
+        copy::restore(store, copy, before)
+    }
+
+    fn is_same(&self, store: &Path, copy: &Path) -> Result<bool> {
+        copy::is_same(store, copy)
+    }
+
+    fn state(&self, store: &Path) -> Result<String> {
+        Ok(copy::State::of(store)?.to_string())
+    }
+}
+
+fn not_older(store: &Path) -> Result<()> {
+    if store.join(layout::CERT_DB).symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    Err(Error::unsupported("this older form of NSS's databases is only read")
+        .hint("keyferry convert writes a new one: nss:DIR"))
 }
 
 fn folder(from: &Source) -> Result<&Path> {

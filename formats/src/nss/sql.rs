@@ -91,10 +91,7 @@ impl Db {
     /// value is dropped.
     pub fn read(folder: &Path, table: Table) -> Result<Self> {
         let path = folder.join(table.file());
-        let wal = examine(&path).map_err(|e| e.in_file(&path))?;
-        // A file in write-ahead mode can't be opened without writing beside it, unless nothing else is there.
-        let query = if wal { "immutable=1" } else { "mode=ro" };
-        let uri = format!("file:{}?{query}", escaped(&path)?);
+        let uri = readable(&path)?;
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
@@ -274,9 +271,40 @@ pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Looks at a file before SQLite does: whether it is one, whole, and how it keeps its journal. True: by a
-/// write-ahead log.
-pub fn examine(path: &Path) -> Result<bool> {
+/// The URI by which SQLite opens a file for reading, and writes nothing.
+pub fn readable(path: &Path) -> Result<String> {
+    let query = match examine(path).map_err(|e| e.in_file(path))? {
+        Journal::Rollback => "mode=ro",
+        // A file in write-ahead mode can't be opened without writing beside it, unless nothing else is there.
+        Journal::Log => "immutable=1",
+        Journal::PendingLog => {
+            let e = Error::new(Kind::Busy, "another program has it open, or did not close it well (-wal)");
+            return Err(e
+                .hint("close the browser or program that uses it, which puts its log away")
+                .in_file(path));
+        }
+    };
+    Ok(format!("file:{}?{query}", escaped(path)))
+}
+
+/// The same for changing it.
+pub fn writable(path: &Path) -> String {
+    format!("file:{}?mode=rw", escaped(path))
+}
+
+/// How a file keeps what is needed after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// What was there before, in `-journal`.
+    Rollback,
+    /// What comes, in `-wal`; there is nothing in it.
+    Log,
+    /// There is something in it.
+    PendingLog,
+}
+
+/// Looks at a file before SQLite does: whether it is one, whole, and how it keeps its journal.
+pub fn examine(path: &Path) -> Result<Journal> {
     let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m)));
     let (mut file, meta) = opened.map_err(|e| {
         let reason = crate::place::reason(&e);
@@ -297,16 +325,16 @@ pub fn examine(path: &Path) -> Result<bool> {
         name.push(suffix);
         std::fs::metadata(name).is_ok_and(|m| m.len() > 0)
     };
-    let wal = head[18] == 2 || head[19] == 2;
-    if wal && beside("-wal") {
-        return Err(Error::new(Kind::Busy, "another program has it open, or did not close it well (-wal)")
-            .hint("close the browser or program that uses it, which puts its log away"));
-    }
-    // With a journal beside it the file's size isn't settled.
-    if !beside("-journal") {
+    let journal = match (head[18] == 2 || head[19] == 2, beside("-wal")) {
+        (false, _) => Journal::Rollback,
+        (true, false) => Journal::Log,
+        (true, true) => Journal::PendingLog,
+    };
+    // With a journal or a log beside it the file's size isn't settled.
+    if journal != Journal::PendingLog && !beside("-journal") {
         whole(&head, meta.len())?;
     }
-    Ok(wal)
+    Ok(journal)
 }
 
 /// Whether the file is as long as its header says.
@@ -325,7 +353,7 @@ fn whole(head: &[u8; 100], size: u64) -> Result<()> {
 }
 
 /// A path inside a `file:` URI.
-fn escaped(path: &Path) -> Result<String> {
+fn escaped(path: &Path) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -337,7 +365,7 @@ fn escaped(path: &Path) -> Result<String> {
             }
         }
     }
-    Ok(out)
+    out
 }
 
 /// SQLite's errors in our terms. `kind` is what an unspecific one means.

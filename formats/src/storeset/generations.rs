@@ -2,6 +2,7 @@
 
 use super::commit::{not_put_back, rename_error};
 use super::files::{self, is_second_name, look, put_in_place, second_name};
+use super::in_place;
 use super::lock::open_locked;
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
@@ -18,7 +19,7 @@ pub struct Generation {
     /// Its path.
     pub path: PathBuf,
     /// When it became one, in milliseconds since 1970: the time its inode last changed, which giving it its
-    /// second name does.
+    /// second name does; of a folder, the time its files were made.
     pub saved_ms: i64,
 }
 
@@ -31,6 +32,8 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
         let what = format!("the folder can't be listed: {}", crate::place::reason(&e));
         Error::io(Kind::Read, what, e).in_file(store)
     };
+    let now = store.symlink_metadata();
+    let (folders, gone) = (now.as_ref().is_ok_and(std::fs::Metadata::is_dir), now.is_err());
     let mut found = Vec::new();
     for item in std::fs::read_dir(folder(store)).map_err(unlisted)? {
         let item = item.map_err(unlisted)?;
@@ -43,10 +46,16 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             Err(e) => return Err(unlisted(e)),
         };
-        if meta.is_file() {
-            let saved_ms = meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000);
+        let saved_ms = match meta.file_type() {
+            t if t.is_file() && !folders => {
+                Some(meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000))
+            }
+            t if t.is_dir() && (folders || gone) => in_place::saved_ms(&item.path()),
+            _ => None,
+        };
+        if let Some(saved_ms) = saved_ms {
             // As the caller names the folder: `./a` is not what somebody means who says `a`.
-            found.push(Generation { number, path: old_name(store, number), saved_ms });
+            found.push(Generation { number, path: number_to(store, number), saved_ms });
         }
     }
     found.sort_by_key(|g| std::cmp::Reverse(g.number));
@@ -65,7 +74,7 @@ pub(super) fn next_number(all: &[Generation]) -> u64 {
 }
 
 /// `NAME.old-N`.
-fn old_name(store: &Path, number: u64) -> PathBuf {
+pub(super) fn number_to(store: &Path, number: u64) -> PathBuf {
     with_suffix(store, &format!(".old-{number}"))
 }
 
@@ -98,7 +107,7 @@ impl Saved {
 /// is the same file already. `opened` is the file, where it is open.
 pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<Saved> {
     let failed = |e| failed("the current store can't be kept as an old generation", e);
-    let newest = old_name(place, number.saturating_sub(1));
+    let newest = number_to(place, number.saturating_sub(1));
     if let Some(file) = opened
         && look(&newest)?.is_some_and(|m| m.is_file())
         && is_second_name(file, &newest).map_err(failed)?
@@ -106,7 +115,7 @@ pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<S
         return Ok(Saved { path: newest, already: true });
     }
     for number in number..number.saturating_add(1000) {
-        let path = old_name(place, number);
+        let path = number_to(place, number);
         match second_name(place, opened, &path) {
             Ok(()) => return Ok(Saved { path, already: false }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -132,8 +141,9 @@ pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: b
         old.into_iter().skip(keep).rev().filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms)
     {
         if !dry_run {
-            std::fs::remove_file(&generation.path)
-                .map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
+            let path = &generation.path;
+            let gone = if path.is_dir() { in_place::delete(path) } else { std::fs::remove_file(path) };
+            gone.map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
         }
         gone.push(generation.path);
     }
@@ -167,6 +177,10 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
             Some(save(store, Some(file), next_number(&all)).map_err(named)?)
         }
     };
+    if file.is_none() && target.path.is_dir() {
+        in_place::bring_back(store, &target.path, on_step)?;
+        return Ok(target.path.clone());
+    }
     let renamed = on_step(Step::Rename)
         .and_then(|()| put_in_place(&target.path, store).map_err(|e| named(rename_error(e))));
     if let Err(e) = renamed {

@@ -5,6 +5,8 @@
 //! lock → staged files synced → current checked → saved as NAME.old-N → one rename → folder synced
 //! ```
 //!
+//! A store that is a folder is changed where it is (`in_place`), and its generations are copies.
+//!
 //! Until the rename nothing that a reader can see has changed; after it everything has. A crash leaves at
 //! most a temporary file or one more name for the current store, which the next run clears or keeps.
 //! Correctness hangs on file names alone; the [`Record`] beside a store is advice.
@@ -14,6 +16,7 @@ mod commit;
 mod files;
 mod folder;
 mod generations;
+mod in_place;
 mod lock;
 mod record;
 #[cfg(test)]
@@ -21,6 +24,7 @@ mod tests;
 
 pub use commit::{Commit, Committed, commit, not_put_back};
 pub use generations::{Generation, generations, prune, rollback};
+pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::Record;
 
