@@ -851,3 +851,104 @@ fn a_database_that_is_gone_comes_back() {
     assert_eq!(rows(&db), before);
     assert!(client.listed("db").contains("server"));
 }
+
+/// Another process that runs a script with these arguments until it is killed; it says when it is ready.
+struct Other(std::process::Child);
+
+impl Other {
+    fn python(script: &str, arguments: &[&Path]) -> Self {
+        use std::io::BufRead;
+        let script = format!(
+            "import fcntl, sqlite3, sys, time\n{script}\nprint('ready', flush=True)\ntime.sleep(600)"
+        );
+        let mut command = Command::new("python3");
+        command.args(["-c", &script]).args(arguments).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Other(child)
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn programs_that_have_it_open_are_named() {
+    let client = Client::new(PASSWORD);
+    let db = client.path("db");
+    let says = |other: &Other, how: &str| {
+        for command in [client.rebuild("few.pem").arg("--dry-run"), &mut client.rebuild("few.pem")] {
+            let ran = must(command);
+            let expected = format!("db: python3 (process {}) has it open; restart python3", other.0.id());
+            assert!(ran.err.contains(&expected), "{how}: {}", ran.err);
+        }
+        let ran = must(&mut client.keyferry(&["rollback", "db"]));
+        assert!(ran.err.contains(&format!("(process {}) has it open", other.0.id())), "{how}: {}", ran.err);
+    };
+    // What NSS does: the file is open, and not locked.
+    says(&Other::python("f = open(sys.argv[1], 'rb')", &[&db.join("key4.db")]), "open");
+    std::fs::write(db.join(".parentlock"), "").unwrap();
+    let lock = "f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX)";
+    says(&Other::python(lock, &[&db.join(".parentlock")]), ".parentlock");
+    for (name, target) in [("lock", "127.0.1.1:+"), ("SingletonLock", "host-")] {
+        let other = Other::python("", &[]);
+        std::os::unix::fs::symlink(format!("{target}{}", other.0.id()), db.join(name)).unwrap();
+        says(&other, name);
+        // It is gone, and its link is not.
+    }
+    let ran = must(&mut client.rebuild("few.pem"));
+    assert!(!ran.err.contains("has it open"), "{}", ran.err);
+}
+
+#[test]
+fn write_ahead_logs_are_put_away_for_a_change() {
+    let client = Client::new(PASSWORD);
+    let db = client.path("db");
+    let mode = |name: &str| {
+        let head = std::fs::read(db.join(name)).unwrap();
+        (head[18], head[19])
+    };
+    let set = "for f in sys.argv[1:]: sqlite3.connect(f).execute('PRAGMA journal_mode = wal').fetchall()";
+    drop(Other::python(set, &[&db.join("cert9.db"), &db.join("key4.db")]));
+    assert_eq!(["cert9.db", "key4.db"].map(mode), [(2, 2); 2]);
+    let before = rows(&db);
+    let listed = client.listed("db");
+    let files = || {
+        let mut names: Vec<_> = std::fs::read_dir(&db).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let kept = files();
+    must(client.rebuild("few.pem").arg("--dry-run"));
+    assert_eq!(files(), kept, "a dry run writes nothing");
+    must(&mut client.rebuild("few.pem"));
+    assert_ne!(rows(&db), before);
+    assert!(client.listed("db").contains("server"));
+    assert_eq!(["cert9.db", "key4.db"].map(mode), [(2, 2); 2], "as it was");
+    must(&mut client.keyferry(&["rollback", "db"]));
+    assert_eq!((rows(&db), client.listed("db")), (before.clone(), listed.clone()));
+    assert_eq!(["cert9.db", "key4.db"].map(mode), [(2, 2); 2]);
+    // Going back once more does not go forward.
+    assert_eq!(run(&mut client.keyferry(&["rollback", "db"])).status, 5);
+    // Somebody has it open: SQLite can't take both files to rollback journals then.
+    let reads = "c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM nssPublic').fetchall()";
+    let other = Other::python(reads, &[&db.join("cert9.db")]);
+    let ran = run(&mut client.rebuild("few.pem"));
+    assert_eq!(ran.status, 6, "{}", ran.err);
+    assert!(ran.err.contains("write-ahead log") && ran.err.contains("close the browser"), "{}", ran.err);
+    drop(other);
+    // A program that was killed leaves a log, which the next change takes in.
+    let writes = "c = sqlite3.connect(sys.argv[1]); c.execute(\"UPDATE nssPublic SET a3 = x'6162' WHERE a0 = x'00000001'\"); c.commit()";
+    drop(Other::python(writes, &[&db.join("cert9.db")]));
+    assert!(std::fs::metadata(db.join("cert9.db-wal")).unwrap().len() > 0);
+    let ran = run(&mut client.keyferry(&["list", "db"]));
+    assert_eq!(ran.status, 6, "{}", ran.err);
+    must(&mut client.rebuild("few.pem"));
+    assert!(client.listed("db").contains("ab "), "{}", client.listed("db"));
+}

@@ -3,6 +3,7 @@
 use super::Program;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
+use formats::error::Printable;
 use formats::{jobs, storeset};
 use std::ffi::OsString;
 
@@ -27,8 +28,11 @@ Examples:
 pub fn run(program: &Program, args: &Args) -> Result {
     let path = file(&args.store)?;
     let on_step = crate::failpoint::on_step();
-    let current = jobs::rollback::rollback(&path, &on_step)?;
-    program.ui.note(&format!("{}: back to {}", shown(&path), shown(&current)));
+    let done = jobs::rollback::rollback(&path, &on_step)?;
+    for warning in &done.warnings {
+        program.ui.warn(&Printable(warning).to_string());
+    }
+    program.ui.note(&format!("{}: back to {}", shown(&path), shown(&done.to)));
     Ok(())
 }
 

@@ -138,6 +138,28 @@ pub trait InPlace {
 
     /// A text that is another after each change of the store by anybody.
     fn state(&self, store: &Path) -> Result<String>;
+
+    /// The programs that have the store open, as far as that can be seen.
+    fn users(&self, store: &Path) -> Vec<User>;
+}
+
+/// A running program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub program: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl User {
+    /// What to say when a store is changed that this program has open.
+    pub fn warning(&self, store: &Path) -> String {
+        let (store, User { program, pid }) = (store.display(), self);
+        format!(
+            "{store}: {program} (process {pid}) has it open; restart {program}, which may go on with what it has read"
+        )
+    }
 }
 
 /// How sure a format is that bytes are its own.

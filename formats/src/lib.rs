@@ -31,7 +31,7 @@ pub mod storeset;
 pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
 pub use error::{Error, Kind, Result};
 pub use format::{
-    Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, by_name, by_suffix,
+    Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, User, by_name, by_suffix,
     detect, names,
 };
 pub use kdb::stash;

@@ -81,6 +81,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
             let done =
                 storeset::change(&path, in_place, job.on_step, |before| apply(Some(before)).map(drop))?;
             report.old = done.map(|d| d.old().to_owned());
+            report.warnings.extend(in_place.users(&path).iter().map(|u| u.warning(job.path)));
             storeset::prune(&path, KEEP, RETENTION_MS, job.ctx.session.now_ms, false)?;
         }
         return Ok(report);

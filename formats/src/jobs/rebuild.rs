@@ -153,6 +153,9 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
         };
         let staged = place.build(job, wanted, &mut store).map_err(|e| e.in_file(path))?;
         report.written &= staged.allowed();
+        if let (Staged::InPlace(_), Some(in_place)) = (&staged, place.format.in_place()) {
+            report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(path)));
+        }
         built.push((place, digest, Some(staged), store));
     }
     if report.written && !job.dry_run {

@@ -27,10 +27,11 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod users;
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::{Carries, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange};
+use crate::format::{Carries, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, User};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use std::path::Path;
@@ -166,6 +167,10 @@ impl InPlace for Nss {
 
     fn state(&self, store: &Path) -> Result<String> {
         Ok(copy::State::of(store)?.to_string())
+    }
+
+    fn users(&self, store: &Path) -> Vec<User> {
+        users::users(store)
     }
 }
 
