@@ -252,6 +252,27 @@ fn without_a_password_all_is_listed_and_nothing_vouched_for() {
     assert!(cert_fields(store.entries[0].certificate().unwrap()).is_ok());
 }
 
+#[test]
+fn many_records_are_verified_where_the_password_fits() {
+    let with = |name: &str, secrets: &dyn Secrets, total: u64| {
+        let mut world = World::new();
+        world.session.budget = formats::Budget::new(10_000, total);
+        let read = world.load(&Source::open(&folder(name)).unwrap(), secrets);
+        (read.map(|l| l.store), world.session.budget.spent())
+    };
+    let secrets = Passwords::one("Keystore-1");
+    // Thirteen trust objects, each of whose records has a salt of its own: more than such a command may
+    // spend on a stranger's file, less than on one whose password it has.
+    let (store, spent) = with("trust-matrix", &secrets, 100_000);
+    assert!(store.unwrap().defects.is_empty() && spent > 300_000, "{spent} rounds");
+    // That has its bound too, and then nothing is said of trust at all.
+    let (error, spent) = with("trust-matrix", &secrets, 20_000);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+    assert!(error.hint_text().unwrap().contains("--max-iterations") && spent <= 220_000, "{spent}");
+    assert!(with("trust-matrix", nobody(), 20_000).0.is_ok());
+}
+
 const PASSWORD: &str = "Keystore-2";
 
 /// A database that we wrote, where NSS's tools can get at it.
@@ -951,4 +972,73 @@ fn write_ahead_logs_are_put_away_for_a_change() {
     assert_eq!(ran.status, 6, "{}", ran.err);
     must(&mut client.rebuild("few.pem"));
     assert!(client.listed("db").contains("ab "), "{}", client.listed("db"));
+}
+
+/// A PKCS #11 module of NSS's own packages.
+fn real_module() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|e| e.unwrap().path());
+    let places = folders.flat_map(|f| ["nss/libnssckbi.so", "libnssckbi.so"].map(|name| f.join(name)));
+    places.into_iter().find(|p| p.is_file()).expect("libnss3 has a module with the web's CAs")
+}
+
+#[test]
+fn modules_are_listed_and_added() {
+    let client = Client::new(PASSWORD);
+    let list = client.path("db/pkcs11.txt");
+    let golden = std::fs::read(testdata("nss/module/pkcs11.txt")).unwrap();
+    std::fs::write(&list, &golden).unwrap();
+    let listed = must(&mut client.keyferry(&["nss", "module", "list", "nss:db", "--json"])).out;
+    assert_eq!(
+        serde_json::from_str::<Value>(&listed).unwrap(),
+        serde_json::json!([
+            {"name": "NSS Internal PKCS #11 Module"},
+            {"name": "SoftHSM 2", "library": "/opt/example/lib/libexample-pkcs11.so"},
+        ])
+    );
+    let library = real_module();
+    let add = |name: &str, library: &Path| {
+        let mut command = client.keyferry(&["nss", "module", "add", "db", "--name", name, "--library"]);
+        run(command.arg(library))
+    };
+    let added = add("The web's CAs", &library);
+    assert_eq!(added.status, 0, "{}", added.err);
+    assert!(added.err.contains("(old: db/pkcs11.txt.old-1)"), "{}", added.err);
+    let now = std::fs::read(&list).unwrap();
+    let stanza = format!("library={}\nname=The web's CAs\n\n", library.display());
+    assert_eq!(now, [&golden[..], stanza.as_bytes()].concat());
+    // What NSS makes of it: it loads the module, and certutil lists what its token holds.
+    let db = format!("sql:{}", client.path("db").display());
+    let modutil =
+        |arguments: &[&str]| must(Command::new("modutil").args(["-dbdir", &db]).args(arguments)).out;
+    let shown = modutil(&["-list"]);
+    assert!(shown.contains(". SoftHSM 2") && shown.contains(". The web's CAs"), "{shown}");
+    assert!(shown.contains(&format!("library name: {}", library.display())), "{shown}");
+    assert!(modutil(&["-list", "The web's CAs"]).contains("Token Name: Builtin Object Token"));
+    let mut all = Command::new("certutil");
+    let all = must(all.args(["-L", "-h", "all", "-d", &db, "-f"]).arg(client.path("password"))).out;
+    assert!(all.lines().count() > 50, "{all}");
+    // Twice is once; a name or a library is taken once.
+    assert_eq!(add("The web's CAs", &library).status, 0);
+    assert_eq!(std::fs::read(&list).unwrap(), now);
+    assert_eq!(add("SoftHSM 2", &library).status, 5);
+    assert_eq!(add("Another", &library).status, 5);
+    assert_eq!(add("Another", Path::new("/nowhere/lib.so")).status, 5);
+    assert_eq!(add("two\nlines", Path::new("lib.so")).status, 5);
+    assert_eq!(std::fs::read(&list).unwrap(), now);
+    // modutil changes the list, and we read that; then back to the list before.
+    modutil(&["-force", "-delete", "SoftHSM 2"]);
+    let listed = must(&mut client.keyferry(&["nss", "module", "list", "db"])).out;
+    assert!(listed.contains("The web's CAs  /") && !listed.contains("SoftHSM"), "{listed}");
+    must(&mut client.keyferry(&["rollback", "db/pkcs11.txt"]));
+    assert_eq!(std::fs::read(&list).unwrap(), golden);
+    // Without a list there is one module, and a list is made.
+    std::fs::remove_file(&list).unwrap();
+    let listed = must(&mut client.keyferry(&["nss", "module", "list", "db"])).out;
+    assert_eq!(listed, "NSS Internal PKCS #11 Module  (NSS itself)\n");
+    assert_eq!(add("The web's CAs", &library).status, 0);
+    assert!(modutil(&["-list"]).contains("2. The web's CAs"));
+    // A rebuild leaves the list alone.
+    let now = std::fs::read(&list).unwrap();
+    must(&mut client.rebuild("few.pem"));
+    assert_eq!(std::fs::read(&list).unwrap(), now);
 }

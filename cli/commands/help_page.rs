@@ -37,13 +37,22 @@ pub fn page() -> String {
     let _ = writeln!(out, "## Stores, formats, passwords, exit statuses\n");
     code(&mut out, &text(whole.get_after_help()));
     for sub in whole.get_subcommands().filter(shown) {
-        command(&mut out, sub);
+        command(&mut out, sub, "## keyferry");
     }
     out
 }
 
-fn command(out: &mut String, sub: &Command) {
-    let _ = writeln!(out, "## keyferry {}\n", sub.get_name());
+/// A command and those below it, under a heading that begins with `above`.
+fn command(out: &mut String, sub: &Command, above: &str) {
+    let heading = format!("{above} {}", sub.get_name());
+    let below = || sub.get_subcommands().filter(|c| c.get_name() != "help");
+    if below().next().is_some() {
+        let about = text(sub.get_long_about().or(sub.get_about()));
+        let _ = writeln!(out, "{heading}\n\n{about}.\n");
+        below().for_each(|c| command(out, c, &format!("#{heading}")));
+        return;
+    }
+    let _ = writeln!(out, "{heading}\n");
     let about = sub.get_long_about().or(sub.get_about());
     let _ = writeln!(out, "{}\n", text(about));
     let usage = sub.clone().render_usage().to_string();
@@ -115,6 +124,7 @@ mod tests {
     fn every_command_and_option_is_on_the_page() {
         let page = page();
         let whole = super::super::whole_command();
+        assert!(page.contains("#### keyferry nss module add\n"));
         for sub in whole.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
             assert!(page.contains(&format!("## keyferry {}\n", sub.get_name())), "{}", sub.get_name());
             for long in sub.get_arguments().filter_map(Arg::get_long).filter(|l| *l != "help") {

@@ -2,6 +2,7 @@
 
 use super::Program;
 use crate::error::Result;
+use clap::Command;
 use formats::{Error, Kind};
 use std::path::{Path, PathBuf};
 
@@ -24,10 +25,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     std::fs::create_dir_all(&args.dir).map_err(|e| failed(&args.dir, e))?;
     let whole = super::whole_command();
     let mut pages = vec![("keyferry".to_owned(), whole.clone())];
-    for sub in whole.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
-        let name = format!("keyferry-{}", sub.get_name());
-        pages.push((name.clone(), sub.clone().name(name).version(env!("CARGO_PKG_VERSION"))));
-    }
+    below(&whole, "keyferry", &mut pages);
     for (name, command) in pages {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
@@ -36,6 +34,15 @@ pub fn run(program: &Program, args: &Args) -> Result {
         program.ui.note(&path.display().to_string());
     }
     Ok(())
+}
+
+/// A page for each command below `command`, at any depth.
+fn below(command: &Command, above: &str, pages: &mut Vec<(String, Command)>) {
+    for sub in command.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
+        let name = format!("{above}-{}", sub.get_name());
+        pages.push((name.clone(), sub.clone().name(name.clone()).version(env!("CARGO_PKG_VERSION"))));
+        below(sub, &name, pages);
+    }
 }
 
 fn failed(path: &Path, e: std::io::Error) -> Error {

@@ -10,6 +10,7 @@ mod diff;
 mod help_page;
 mod list;
 mod man;
+mod nss;
 mod options;
 mod prune;
 mod rebuild;
@@ -61,6 +62,7 @@ const COMMANDS: &[Entry] = commands! {
     "default" default "Show or set a store's default key" false;
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
+    "nss" nss "Show or change what only NSS databases have" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
     "help-page" help_page "Print the command reference as Markdown" true;

@@ -2,6 +2,7 @@
 
 use super::encode::{Maker, Plan, Protection, Rows, rounds};
 use super::layout::*;
+use super::modules;
 use super::protect::PasswordEntry;
 use super::sql::{self, failed};
 use crate::context::Ctx;
@@ -10,7 +11,6 @@ use crate::model::{Loss, Store};
 use crate::place::Staging;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::OpenOptions;
-use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub fn create(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss
     let name = to.target().map(Path::to_owned);
     let folder = to.folder()?;
     write(folder, &maker.rows, &entry).map_err(|e| e.in_file(name.as_deref().unwrap_or(folder)))?;
-    modules(folder, name.as_deref().unwrap_or(folder))?;
+    modules::create(folder, name.as_deref().unwrap_or(folder))?;
     Ok(std::mem::take(&mut plan.losses))
 }
 
@@ -65,28 +65,9 @@ fn write(folder: &Path, rows: &Rows, entry: &PasswordEntry) -> Result<()> {
 }
 
 /// An empty file, its owner's alone: SQLite would go by the umask.
-fn file(folder: &Path, name: &str) -> Result<std::fs::File> {
+pub fn file(folder: &Path, name: &str) -> Result<std::fs::File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name)).map_err(|e| {
         let reason = crate::place::reason(&e);
         Error::io(Kind::Write, format!("{name} can't be made: {reason}"), e)
-    })
-}
-
-/// The list of modules, with NSS's own in it, as certutil 3.87 writes it.
-fn modules(folder: &Path, target: &Path) -> Result<()> {
-    let text = target.to_string_lossy();
-    // NSS goes by the folder it was told, not by this; a name that would need care is left out.
-    let plain = text.chars().all(|c| !c.is_control() && !"'\"\\{}()[]<>".contains(c));
-    let text = if plain { &text } else { "." };
-    let content = format!(
-        "library=\nname=NSS Internal PKCS #11 Module\nparameters=configdir='sql:{text}' certPrefix='' \
-         keyPrefix='' secmod='secmod.db' flags= updatedir='' updateCertPrefix='' updateKeyPrefix='' \
-         updateid='' updateTokenDescription='' \nNSS=Flags=internal,critical trustOrder=75 cipherOrder=100 \
-         slotParams=(1={{slotFlags=[ECC,RSA,DSA,DH,RC2,RC4,DES,RANDOM,SHA1,MD5,MD2,SSL,TLS,AES,Camellia,SEED,\
-         SHA256,SHA512] askpw=any timeout=30}})\n\n"
-    );
-    file(folder, MODULES)?.write_all(content.as_bytes()).map_err(|e| {
-        let reason = crate::place::reason(&e);
-        Error::io(Kind::Write, format!("{MODULES} can't be written: {reason}"), e)
     })
 }

@@ -22,6 +22,7 @@ mod edit;
 mod encode;
 mod keys;
 mod layout;
+pub mod modules;
 mod protect;
 mod sql;
 #[cfg(test)]
