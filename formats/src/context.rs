@@ -5,7 +5,8 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Password;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
@@ -104,6 +105,8 @@ pub struct Budget {
     per_parameter: u64,
     total: u64,
     left: AtomicU64,
+    to_grant: AtomicU64,
+    granted: AtomicU64,
 }
 
 impl Budget {
@@ -111,10 +114,24 @@ impl Budget {
     pub const PER_PARAMETER: u64 = 5_000_000;
     /// What one command may spend.
     pub const TOTAL: u64 = 50_000_000;
+    /// What it may spend besides on stores that a password has proved to be their owner's (see
+    /// [`Budget::grant`]): ten times as much, as ten thousand trusted CAs of NSS ask for.
+    pub const PROVEN: u64 = 10 * Self::TOTAL;
 
     /// A budget of `per_parameter` rounds for each derivation and `total` for all.
     pub fn new(per_parameter: u64, total: u64) -> Self {
-        Budget { per_parameter, total, left: AtomicU64::new(total) }
+        let to_grant = AtomicU64::new(total.saturating_mul(Self::PROVEN / Self::TOTAL));
+        Budget { per_parameter, total, left: AtomicU64::new(total), to_grant, granted: AtomicU64::new(0) }
+    }
+
+    /// Allows `rounds` more, as far as the command may have more: for a store that was opened by a password,
+    /// so that its owner has made it, and that asks for much work in many parts of usual size.
+    pub fn grant(&self, rounds: u64) {
+        let take = |left: u64| Some(left.saturating_sub(rounds));
+        let before = self.to_grant.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
+        let got = rounds.min(before);
+        self.granted.fetch_add(got, Ordering::Relaxed);
+        self.left.fetch_add(got, Ordering::Relaxed);
     }
 
     /// Whether one parameter may ask for so many rounds: for stores whose keys are opened later, so that a
@@ -140,7 +157,7 @@ impl Budget {
             .map_err(|_| {
                 Error::too_large(format!(
                     "its keys ask for more than {} rounds of key derivation in all",
-                    self.total
+                    self.total + self.granted.load(Ordering::Relaxed)
                 ))
                 .hint("if you trust the file, raise the bound with --max-iterations")
             })
@@ -148,7 +165,7 @@ impl Budget {
 
     /// Rounds spent so far.
     pub fn spent(&self) -> u64 {
-        self.total - self.left.load(Ordering::Relaxed)
+        self.total + self.granted.load(Ordering::Relaxed) - self.left.load(Ordering::Relaxed)
     }
 }
 
@@ -161,15 +178,18 @@ impl Default for Budget {
 /// Derived keys by (derivation, password, salt, iterations), so that reading back what was just written
 /// costs no second derivation. Wiped on drop.
 #[derive(Default)]
-pub struct KeyCache(Mutex<Vec<Derived>>);
+pub struct KeyCache(Mutex<Known>);
 
-struct Derived {
-    from: Zeroizing<Vec<u8>>,
-    key: Zeroizing<Vec<u8>>,
+#[derive(Default)]
+struct Known {
+    /// By a digest of all that determines them, so that passwords are not kept here.
+    keys: HashMap<[u8; 32], Zeroizing<Vec<u8>>>,
+    /// In the order of their coming.
+    order: VecDeque<[u8; 32]>,
 }
 
-/// More would only hold memory: most stores have a few distinct salts, NSS's one for each record.
-const CACHED: usize = 4096;
+/// More would only hold memory: most stores have a few distinct salts, NSS's seven for each trusted CA.
+const CACHED: usize = 1 << 16;
 
 impl KeyCache {
     /// The key for `from`, deriving it with `derive` if it isn't known yet. `from` are the parts that
@@ -180,26 +200,30 @@ impl KeyCache {
         derive: impl FnOnce() -> Result<Zeroizing<Vec<u8>>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
         // Each part with its length before it, so that no two lists of parts look alike.
-        let size = from.iter().map(|p| p.len() + 8).sum();
-        let mut joined = Zeroizing::new(Vec::with_capacity(size));
+        let mut digest = Sha256::new();
         for part in from {
-            joined.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            joined.extend_from_slice(part);
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
         }
-        if let Some(hit) = self.lock().iter().find(|d| *d.from == *joined) {
-            return Ok(hit.key.clone());
+        let name: [u8; 32] = digest.finalize().into();
+        if let Some(hit) = self.lock().keys.get(&name) {
+            return Ok(hit.clone());
         }
         // Not under the lock: other threads of a scan derive at the same time.
         let key = derive()?;
         let mut known = self.lock();
-        if known.len() >= CACHED {
-            known.remove(0);
+        if known.keys.insert(name, key.clone()).is_none() {
+            known.order.push_back(name);
         }
-        known.push(Derived { from: joined, key: key.clone() });
+        if known.order.len() > CACHED
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.keys.remove(&oldest);
+        }
         Ok(key)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Derived>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -252,6 +276,20 @@ mod tests {
         assert_eq!(b.spend(10).map_err(|e| e.kind()), Err(Kind::TooLarge));
         assert!(b.spend(5).is_ok());
         assert_eq!(b.spent(), 25);
+    }
+
+    #[test]
+    fn what_is_granted_is_bounded_too() {
+        let b = Budget::new(10, 25);
+        b.grant(100);
+        assert!((0..12).all(|_| b.spend(10).is_ok()));
+        assert_eq!((b.spend(10).map_err(|e| e.kind()), b.spent()), (Err(Kind::TooLarge), 120));
+        b.grant(u64::MAX);
+        b.grant(u64::MAX);
+        assert!((0..15).all(|_| b.spend(10).is_ok()));
+        assert_eq!((b.spend(10).is_err(), b.spent()), (true, 270));
+        // One part is bounded as before.
+        assert_eq!(b.spend(11).map_err(|e| e.kind()), Err(Kind::TooLarge));
     }
 
     #[test]

@@ -228,6 +228,20 @@ impl Login {
         };
         Ok(Login { master, entry: Some(Arc::new(entry)) })
     }
+
+    /// Derives the keys of these records on all cores, for later use. NSS gives each record a salt of its own,
+    /// so a long list of trusted CAs asks for more work than a command may do for a stranger's file; this
+    /// one's password entry was opened, and what its owner made asks for no more rounds than that.
+    fn derive_all<'a>(&self, master: &Master, blobs: impl Iterator<Item = &'a [u8]>, ctx: &Ctx<'_>) {
+        let wanted = derivations(blobs);
+        let usual = self.entry.as_ref().and_then(|e| e.rounds()).unwrap_or_default();
+        // The empty password proves nothing.
+        if usual > 1 {
+            let own = wanted.iter().map(|(_, rounds)| u64::from(*rounds)).filter(|rounds| *rounds <= usual);
+            ctx.session.budget.grant(own.sum());
+        }
+        derive_salts(master, &wanted, ctx.session);
+    }
 }
 
 /// The master key under the store's password, or the empty one, with which NSS is always logged in.
@@ -317,12 +331,11 @@ impl World<'_> {
             None => Some(false),
             Some(master) if key_type == key::RSA => {
                 // The records of its clear numbers; the others are verified when the key is opened.
-                self.genuine(master, Table::Private, object, &[MODULUS, PUBLIC_EXPONENT]).map_err(|t| {
-                    Error::malformed(format!(
-                        "the integrity record of the key's {} is missing or does not match",
-                        name_of(t)
-                    ))
-                })?;
+                let flaw = self.flaw(master, Table::Private, object, &[MODULUS, PUBLIC_EXPONENT])?;
+                if let Some((attribute, flaw)) = flaw {
+                    let what = name_of(attribute);
+                    return Err(Error::malformed(format!("the integrity record of the key's {what} {flaw}")));
+                }
                 Some(true)
             }
             Some(master) => {
@@ -385,23 +398,31 @@ impl World<'_> {
         own.or_else(|| self.records.get(&(table, id | 0xc000_0000, attribute)))
     }
 
-    /// Whether the records of clear attributes match; an error names the first that doesn't.
-    fn genuine(
+    /// The first of these clear attributes whose record doesn't prove it, and why. An error: the budget of
+    /// work is used up, so that nothing can be said.
+    fn flaw(
         &self,
         master: &Master,
         table: Table,
         object: &Object,
         attributes: &[Type],
-    ) -> Result<(), Type> {
+    ) -> Result<Option<(Type, String)>> {
         for attribute in attributes {
             let value = object.raw(*attribute).unwrap_or_default();
-            let record = self.record(table, object.id, *attribute).ok_or(*attribute)?;
-            let verified = master.verify(record, (object.id, *attribute, value), self.ctx.session);
-            if !verified.is_ok_and(|ok| ok) {
-                return Err(*attribute);
+            let Some(record) = self.record(table, object.id, *attribute) else {
+                return Ok(Some((*attribute, "is missing".to_owned())));
+            };
+            let rounds = derivation(record).map_or(0, |(_, rounds)| rounds);
+            if let Err(e) = self.ctx.session.budget.admit(u64::from(rounds)) {
+                return Ok(Some((*attribute, e.message().to_owned())));
+            }
+            match master.verify(record, (object.id, *attribute, value), self.ctx.session) {
+                Ok(true) => {}
+                Err(e) if e.kind() == Kind::TooLarge => return Err(e),
+                _ => return Ok(Some((*attribute, "does not match".to_owned()))),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What the trust objects say of each certificate. Those that belong to none stay in `public`.
@@ -416,18 +437,24 @@ impl World<'_> {
             let all = found.iter().flatten().flatten();
             let wanted = all.flat_map(|o| authenticated_attributes(o).into_iter().map(move |t| (o.id, t)));
             let blobs = wanted.filter_map(|(id, t)| self.record(Table::Public, id, t));
-            derive_all(master, blobs.map(|b| &b[..]), self.ctx.session);
+            self.login.derive_all(master, blobs.map(|b| &b[..]), self.ctx);
         }
-        let judge = |(c, objects): (&Certificate, Option<Vec<Object>>)| {
-            objects.map_or_else(Judged::default, |o| self.judge(c, o, store))
+        let judge = |(c, objects): (&Certificate, Option<Vec<Object>>)| match objects {
+            Some(objects) => self.judge(c, objects, store),
+            None => Ok(Judged::default()),
         };
-        Ok(public.certificates.iter().zip(found).map(judge).collect())
+        public.certificates.iter().zip(found).map(judge).collect()
     }
 
-    fn judge(&self, certificate: &Certificate, mut objects: Vec<Object>, store: &mut Store) -> Judged {
+    fn judge(
+        &self,
+        certificate: &Certificate,
+        mut objects: Vec<Object>,
+        store: &mut Store,
+    ) -> Result<Judged> {
         // Releases that know the new class believe it before the old one.
         objects.sort_by_key(|o| (o.class != class::TRUST, o.id));
-        let Some(object) = objects.first() else { return Judged::default() };
+        let Some(object) = objects.first() else { return Ok(Judged::default()) };
         if objects.get(1).is_some_and(|o| o.class == object.class) {
             store
                 .warnings
@@ -438,24 +465,24 @@ impl World<'_> {
                 "\"{}\": its trust object was made for another certificate; trust is unknown",
                 certificate.text()
             ));
-            return Judged::default();
+            return Ok(Judged::default());
         }
         let words = Words::of(object);
         let Some(master) = &self.login.master else {
-            return Judged { words: Some(words), authenticated: Some(false) };
+            return Ok(Judged { words: Some(words), authenticated: Some(false) });
         };
         let attributes = authenticated_attributes(object);
-        match self.genuine(master, Table::Public, object, &attributes) {
-            Ok(()) => Judged { words: Some(words), authenticated: (!attributes.is_empty()).then_some(true) },
-            Err(attribute) => {
+        Ok(match self.flaw(master, Table::Public, object, &attributes)? {
+            None => Judged { words: Some(words), authenticated: (!attributes.is_empty()).then_some(true) },
+            Some((attribute, flaw)) => {
                 let error = Error::malformed(format!(
-                    "the integrity record of its trust ({}) is missing or does not match; it is not trusted",
+                    "the integrity record of its trust ({}) {flaw}; it is not trusted",
                     column(attribute)
                 ));
                 store.defects.push(Arc::new(error.in_entry(certificate.text())));
                 Judged { words: None, authenticated: Some(false) }
             }
-        }
+        })
     }
 }
 
@@ -609,14 +636,13 @@ fn uninitialised() -> Error {
     Error::malformed("the key database is not initialised: a password was never set")
 }
 
-/// Derives the keys of these blobs on all cores, for later use. What fails, fails again then.
-pub fn derive_all<'a>(master: &Master, blobs: impl Iterator<Item = &'a [u8]>, session: &Session) {
+/// Salts and rounds of the derivations that these blobs ask for, each once, where it is work at all.
+fn derivations<'a>(blobs: impl Iterator<Item = &'a [u8]>) -> Vec<(Vec<u8>, u32)> {
     let wanted: HashSet<(Vec<u8>, u32)> = blobs.filter_map(derivation).collect();
-    let wanted: Vec<_> = wanted.into_iter().filter(|(_, rounds)| *rounds > 1).collect();
-    derive_salts(master, &wanted, session);
+    wanted.into_iter().filter(|(_, rounds)| *rounds > 1).collect()
 }
 
-/// The same for salts that are known.
+/// Derives keys on all cores, for later use. What fails, fails again then.
 pub fn derive_salts(master: &Master, wanted: &[(Vec<u8>, u32)], session: &Session) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
     if cores < 2 {
@@ -674,7 +700,7 @@ enum What {
 impl NssSeal {
     fn open_with(&self, master: &Master, session: &Session) -> Result<KeyMaterial> {
         let blobs = self.sealed.iter().flat_map(|s| [Some(&s.blob), s.record.as_ref()]).flatten();
-        derive_all(master, blobs.map(|b| &b[..]), session);
+        derive_salts(master, &derivations(blobs.map(|b| &b[..])), session);
         let mut values = Vec::with_capacity(self.sealed.len());
         for value in &self.sealed {
             values.push(value.open(master, session)?);

@@ -573,6 +573,8 @@ impl<'a> Maker<'a> {
             self.expected = self.expected.saturating_sub(self.salts.len());
             let Protection { master, rounds, .. } = self.protection;
             if *rounds > 1 {
+                // Nobody's file asks for this work.
+                self.session.budget.grant(u64::from(*rounds) * self.salts.len() as u64);
                 let wanted: Vec<_> = self.salts.iter().map(|s| (s.to_vec(), *rounds)).collect();
                 derive_salts(master, &wanted, self.session);
             }
