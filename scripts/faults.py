@@ -28,6 +28,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ WORKERS = 2
 # Calls that change what is on the disk or who may.
 CHANGES = set('''write pwrite64 writev fchmod chmod fchmodat fchown fchownat chown fsetxattr setxattr fremovexattr
     link linkat rename renameat renameat2 unlink unlinkat fsync fdatasync ftruncate copy_file_range sendfile mkdir
-    mkdirat symlinkat flock'''.split())
+    mkdirat symlinkat flock rmdir'''.split())
 # Calls that only look; failing them must not mislead the program.
 LOOKS = set('read pread64 statx newfstatat fstat getdents64 readlink readlinkat'.split())
 MIXED = {'openat', 'fcntl'}
@@ -317,6 +318,196 @@ class Stage:
         self.world.violation(f'{self.scenario.name}: {fault.option()} [{fault.line}]: {what}; said: {message}')
 
 
+class Databases:
+    """A command on an NSS database, which is a folder and is changed where it is: NSS itself looks at what is left.
+
+    Each fault is tried twice: once certutil is the first to open the database afterwards, once the program is.
+    """
+
+    def __init__(self, world, name, command, prepare=(), wal=False, status=0, forward=None, fewer=False):
+        self.world, self.name, self.command, self.expected = world, name, command, status
+        self.home = world.top / name
+        self.template = self.home / 'template'
+        self.template.mkdir(parents=True)
+        self.password = self.home / 'password'
+        self.password.write_text(PASSWORD)
+        for step in prepare:
+            world.must(step, self.template)
+        for file in ('cert9.db', 'key4.db') if wal else ():
+            sqlite(self.template / 'db' / file, 'PRAGMA journal_mode = wal')
+        self.before = self.state(self.template)
+        work = self.fresh('traced')
+        log = self.home / 'trace'
+        ran = world.run(command, work, strace(log, []))
+        if ran.returncode != status:
+            raise SystemExit(f'{name}: status {ran.returncode}\n{text(ran.stderr)}')
+        self.faults = list(sampled(find_faults(log.read_text(errors='replace'), str(work), Scenario(name, [], [])), fewer))
+        self.after = self.state(work)
+        self.lists = [self.certutil(self.template), self.certutil(work)]
+        # Where the command takes its change back, what was in between is seen in another run.
+        if forward:
+            work = self.fresh('forward')
+            world.must(forward, work)
+        self.new = self.state(work)
+        self.lists.append(self.certutil(work))
+        self.forward = forward
+        if self.lists[2][0] != 0 or any(status not in (0, 255) for status, _ in self.lists):
+            raise SystemExit(f'{name}: not what was prepared: {self.lists}')
+        if self.before == self.new:
+            raise SystemExit(f'{name}: nothing changes')
+        world.count('proved')
+
+    fresh = Stage.fresh
+    bad = Stage.bad
+
+    @property
+    def scenario(self):
+        return self
+
+    def state(self, work, name='db'):
+        """Every row as it stands; None where there is no database."""
+        db = work / name
+        if not db.exists():
+            return None
+        modules = (db / 'pkcs11.txt').read_bytes()
+        return rows(db / 'cert9.db', 'nssPublic'), rows(db / 'key4.db', 'nssPrivate', 'metaData'), modules
+
+    def certutil(self, work):
+        """What NSS lists. As programs do that may write (-X): a change that was interrupted is theirs to take back."""
+        ran = subprocess.run(['certutil', '-X', '-L', '-d', f'sql:{work}/db', '-f', self.password],
+                             capture_output=True, timeout=60)
+        return ran.returncode, ran.stdout
+
+    def torn(self, work):
+        """Old generations that are no whole database."""
+        whole = [self.before, self.after, self.new, *(self.state(self.template, p.name) for p in self.template.glob('db.old-*'))]
+        return [p.name for p in sorted(work.glob('db.old-*')) if self.state(work, p.name) not in whole]
+
+    def check(self, fault, worker):
+        # Each of many writes is looked at by one of both, all else that kills by both.
+        both = ('NSS', 'keyferry')
+        if 'write' in fault.call:
+            both = both[fault.number % 2:][:1]
+        for first in both if 'KILL' in fault.what else ('NSS',):
+            work = self.fresh(f'work-{worker}')
+            log = self.home / f'log-{worker}'
+            ran = self.world.run(self.command, work, strace(log, [fault.option()], {fault.call}))
+            killed = 'KILL' in fault.what
+            injected = re.search(rf'{fault.call}\(.*\(INJECTED\)', log.read_text(errors='replace'))
+            if not (ran.returncode == -9 if killed else injected):
+                self.bad(fault, ran, f'nothing was injected (status {ran.returncode})')
+                return
+            self.world.count('kills' if killed else 'errors')
+            if first == 'NSS':
+                self.inspect(fault, ran, work, killed)
+            if killed or ran.returncode == 0 or fault.lasting:
+                self.heal(fault, ran, work)
+
+    def inspect(self, fault, ran, work, killed):
+        message = text(ran.stderr)
+        listed = self.certutil(work) if (work / 'db').exists() else None
+        now = self.state(work)
+        known = {id(s): l for s, l in ((self.before, self.lists[0]), (self.after, self.lists[1]), (self.new, self.lists[2]))}
+        same = [s for s in (self.before, self.after, self.new) if s == now]
+        if not same:
+            self.bad(fault, ran, 'the database is neither the old nor the new one')
+        elif now and listed != known[id(same[0])]:
+            self.bad(fault, ran, f'certutil ends with {listed[0]}, or lists something else')
+        if 'panicked' in message or ran.returncode == 101:
+            self.bad(fault, ran, 'panic')
+        if self.torn(work):
+            self.bad(fault, ran, f'torn old generations: {self.torn(work)}')
+        if killed:
+            return
+        stuck = 'is the new one now' in message and (fault.lasting or self.forward)
+        if ran.returncode == 0:
+            if now != self.after:
+                self.bad(fault, ran, 'status 0, and the database is not the new one')
+        elif ran.returncode == 7 or ran.returncode in (3, 6) and (fault.looks or fault.call == 'openat'):
+            if now != self.before and not stuck:
+                self.bad(fault, ran, f'status {ran.returncode}, and the database is not as it was')
+            if 'db' not in message and ran.returncode != self.expected:
+                self.bad(fault, ran, 'the message names no store')
+        else:
+            self.bad(fault, ran, f'status {ran.returncode}')
+
+    def heal(self, fault, ran, work):
+        command = self.forward or self.command
+        # Going back twice would go further back.
+        done = command[0] in ('rollback', 'convert') and self.state(work) == self.new
+        if not done:
+            again = self.world.run(command, work)
+            if again.returncode != 0:
+                self.bad(fault, again, f'the next run ends with {again.returncode}')
+                return
+        if self.state(work) != self.new:
+            self.bad(fault, ran, 'after the next run the database is not the new one')
+        litter = [p.name for p in [*work.iterdir(), *work.glob('db/*')]
+                  if p.name.endswith('.tmp') or '-mj' in p.name or p.name.endswith('-journal') and is_hot(p)]
+        if litter and not done:
+            self.bad(fault, ran, f'after the next run there is still {litter}')
+        if self.before and 'module' not in command:
+            old = [rows(p / 'cert9.db', 'nssPublic') for p in work.glob('db.old-*')]
+            if self.before[0] not in old:
+                self.bad(fault, ran, 'no old generation holds what was')
+
+
+def is_hot(journal):
+    """Whether SQLite would roll it back. One that was not synced is nothing, and the next change makes it anew."""
+    return journal.read_bytes()[:1] not in (b'', b'\0')
+
+
+def sampled(faults, fewer):
+    """A database has a call for each page. Of a row of calls that do the same to one file, the first, the last and
+    every twentieth are tried, and one error; with `fewer` only once, and not for locks."""
+    place = lambda f: (f.call, re.sub(r'-mj\w+|\.\w+\.new\.tmp', '', re.search(r'[<"][^>"]*[>"]|$', f.line).group()))
+    calls = []
+    for fault in faults:
+        if not calls or calls[-1][0] != (fault.call, fault.number):
+            calls.append(((fault.call, fault.number), place(fault), []))
+        calls[-1][2].append(fault)
+    for at, (_, here, tries) in enumerate(calls):
+        before = calls[at - 1][1] if at else None
+        after = calls[at + 1][1] if at + 1 < len(calls) else None
+        if (before, after) == (here, here) and at % 20:
+            continue
+        for fault in tries:
+            if fewer and (fault.call == 'fcntl' or fault.lasting):
+                continue
+            # Nothing changes where a lock is taken or given up.
+            if fault.what == 'error=EIO' or fault.what == 'signal=KILL' and fault.call != 'fcntl':
+                yield fault
+
+
+def databases(world):
+    """Every command that changes an NSS database."""
+    fresh = [['convert', world.key, 'nss:db'], world.rebuild(['nss:db'], world.whole)]
+    part = world.rebuild(['nss:db'], world.part)
+    module = ['nss', 'module', 'add', 'db', '--name', 'N', '--library', 'libn.so']
+    return {
+        'nss-create': lambda n: Databases(world, n, ['convert', world.key, 'nss:db']),
+        'nss-rebuild': lambda n: Databases(world, n, part, fresh),
+        'nss-log': lambda n: Databases(world, n, part, fresh, wal=True, fewer=True),
+        'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh),
+        'nss-taken-back': lambda n: Databases(world, n, [*part, '--exec', 'exit 3'], fresh, status=7, forward=part, fewer=True),
+        'nss-module': lambda n: Databases(world, n, module, fresh),
+    }
+
+
+def rows(file, *tables):
+    connection = sqlite3.connect(file)
+    try:
+        return [row for table in tables for row in connection.execute(f'SELECT * FROM {table} ORDER BY id')]
+    finally:
+        connection.close()
+
+
+def sqlite(file, statement):
+    connection = sqlite3.connect(file)
+    connection.execute(statement).fetchall()
+    connection.close()
+
+
 def strace(log, options, only=None):
     """With `only`, nothing else is written down."""
     calls = ','.join(f'?{c}' for c in sorted(only or CHANGES | LOOKS | MIXED))
@@ -582,6 +773,8 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
             stages = list(pool.map(lambda s: Stage(world, s),
                                    [s for s in scenarios(world) if not wanted or s.name in wanted]))
+            stages += pool.map(lambda d: d[1](d[0]),
+                               [d for d in databases(world).items() if not wanted or d[0] in wanted])
             jobs = [(stage, fault) for stage in stages for fault in stage.faults]
             list(pool.map(lambda j: j[0].check(j[1], threading.get_ident()), jobs))
         mounts = None

@@ -153,13 +153,15 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
         };
         let staged = place.build(job, wanted, &mut store).map_err(|e| e.in_file(path))?;
         report.written &= staged.allowed();
-        if let (Staged::InPlace(_), Some(in_place)) = (&staged, place.format.in_place()) {
-            report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(path)));
-        }
         built.push((place, digest, Some(staged), store));
     }
     if report.written && !job.dry_run {
         commit_all(job, &mut built, &mut report.warnings)?;
+    }
+    for (place, _, _, store) in built.iter().filter(|(_, _, _, s)| s.changed && !s.created) {
+        if let Some(in_place) = place.format.in_place() {
+            report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(&store.path)));
+        }
     }
     report.stores = built.into_iter().map(|(_, _, _, store)| store).collect();
     Ok(report)

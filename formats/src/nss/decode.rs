@@ -72,7 +72,7 @@ pub fn decode(folder: &Path, ctx: &Ctx<'_>) -> Result<Store> {
 pub fn decode_open(public: &Db, private: Option<Result<Db>>, ctx: &Ctx<'_>) -> Result<Store> {
     let mut store = Store::default();
     let public = PublicObjects::read(public, &mut store)?;
-    let private = PrivateObjects::read(private, &mut store);
+    let private = PrivateObjects::read(private, &mut store)?;
     let login = Login::new(private.meta.as_ref(), ctx, &mut store)?;
     let world = World { ctx, records: private.meta.map(|m| m.records).unwrap_or_default(), login };
     world.entries(public, private.objects, &mut store)?;
@@ -177,32 +177,31 @@ struct PrivateObjects {
 }
 
 impl PrivateObjects {
-    /// Certificates can be listed without it, so what is wrong with it is a defect.
-    fn read(db: Option<Result<Db>>, store: &mut Store) -> Self {
+    /// Certificates can be listed without it, so what is wrong with it is a defect. That it could not be read
+    /// just now is an error: a store without its keys is not what is there.
+    fn read(db: Option<Result<Db>>, store: &mut Store) -> Result<Self> {
         let mut out = PrivateObjects::default();
-        let db = match db {
-            Some(Ok(db)) => db,
-            Some(Err(e)) => {
-                store.defects.push(Arc::new(e));
-                return out;
-            }
-            None => {
-                let text = format!("{KEY_DB} is missing: no keys, and trust that nothing vouches for");
-                store.warnings.push(text);
-                return out;
-            }
+        let Some(db) = db else {
+            let text = format!("{KEY_DB} is missing: no keys, and trust that nothing vouches for");
+            store.warnings.push(text);
+            return Ok(out);
         };
         let mut read = || {
+            let db = db?;
             out.meta = db.meta()?;
             db.objects(Table::Private, &[], |object| match object {
                 Ok(object) => out.objects.push(object),
                 Err(e) => store.defects.push(Arc::new(e.in_file(db.path()))),
             })
         };
-        if let Err(e) = read() {
-            store.defects.push(Arc::new(e));
+        match read() {
+            Err(e) if !matches!(e.kind(), Kind::Malformed | Kind::Unsupported | Kind::TooLarge) => {
+                return Err(e);
+            }
+            Err(e) => store.defects.push(Arc::new(e)),
+            Ok(()) => {}
         }
-        out
+        Ok(out)
     }
 }
 

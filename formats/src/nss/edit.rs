@@ -77,12 +77,38 @@ pub fn recover(folder: &Path) -> Result<()> {
         };
         beside("-journal") || beside("-wal")
     };
-    if !waits(CERT_DB) && !waits(KEY_DB) {
+    if !waits(CERT_DB) && !waits(KEY_DB) && super_journals(folder).is_empty() {
         return Ok(());
     }
     let connection = connect(folder).map_err(|e| failed(e, Kind::Write).in_file(folder))?;
+    clear(&connection, folder).map_err(|e| failed(e, Kind::Write).in_file(folder))?;
     // Where this is the last connection, a log is put away now.
     connection.close().map_err(|(_, e)| failed(e, Kind::Write).in_file(folder))
+}
+
+/// The files by which SQLite commits both databases at once, while it does (`pager.c`, super-journals). One
+/// that is left when nobody does is of no use to anybody.
+fn super_journals(folder: &Path) -> Vec<PathBuf> {
+    let list = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = |name: &std::ffi::OsStr| {
+        let digits =
+            name.as_encoded_bytes().strip_prefix(KEY_DB.as_bytes()).and_then(|n| n.strip_prefix(b"-mj"));
+        digits.is_some_and(|d| d.len() == 9 && d.iter().all(u8::is_ascii_hexdigit))
+    };
+    list.filter(|item| ours(&item.file_name())).map(|item| item.path()).collect()
+}
+
+/// Removes those that are left, under a lock with which nobody else commits.
+fn clear(connection: &Connection, folder: &Path) -> rusqlite::Result<()> {
+    if !super_journals(folder).is_empty() {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        for path in super_journals(folder) {
+            // What can't be removed does no harm.
+            let _ = std::fs::remove_file(path);
+        }
+        connection.execute_batch("ROLLBACK")?;
+    }
+    Ok(())
 }
 
 /// Both files in one connection that may write.

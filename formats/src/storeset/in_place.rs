@@ -87,11 +87,32 @@ pub fn change<'a>(
     let outcome = apply(&before);
     let Some(saved) = saved.into_inner() else { return outcome.map(|()| None) };
     if let Err(e) = outcome {
-        saved.forget();
-        return Err(e);
+        return Err(taken_back(store, in_place, &saved, e));
     }
-    let changed = Changed { store: store.to_owned(), in_place, saved, after: in_place.state(store)? };
-    Ok(Some(changed))
+    // Where it can't be had, taking the change back keeps what is there then.
+    let after = in_place.state(store).unwrap_or_default();
+    Ok(Some(Changed { store: store.to_owned(), in_place, saved, after }))
+}
+
+/// After a change that failed. SQLite can say so of one that was made: when it was, but its name's being gone
+/// could not be synced. Then it is taken back.
+fn taken_back(store: &Path, in_place: &dyn InPlace, saved: &Copied, cause: Error) -> Error {
+    let back = || {
+        in_place.recover(store)?;
+        // Where the store was found changed by somebody else, nothing of ours was written.
+        if cause.kind() == Kind::Write && !in_place.is_same(store, &saved.path)? {
+            let _ = save(store, in_place)?;
+            put_back(store, in_place, &saved.path)?;
+        }
+        Ok(())
+    };
+    match back() {
+        Ok(()) => {
+            saved.forget();
+            cause
+        }
+        Err(e) => commit::not_put_back(&cause, &e),
+    }
 }
 
 /// Makes a store hold what an old generation holds and returns that one. See [`super::rollback`], which this
@@ -123,7 +144,7 @@ pub fn roll_back(
         }
     };
     let back = on_step(Step::Rename).and_then(|()| put_back(store, in_place, &target.path));
-    back.inspect_err(|_| saved.forget())?;
+    back.map_err(|e| taken_back(store, in_place, &saved, e))?;
     Ok(target.path.clone())
 }
 
