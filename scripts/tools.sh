@@ -10,6 +10,9 @@ install_tools() {
     command -v strace >/dev/null || want+=(strace)
     command -v prlimit >/dev/null || want+=(util-linux)
     command -v pk12util >/dev/null || want+=(libnss3-tools)
+    # Browsers, for what they make of the databases.
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || want+=(chromium)
+    command -v firefox-esr >/dev/null || command -v firefox >/dev/null || want+=(firefox-esr)
     # SQLite and the fuzzer's runtime are compiled.
     command -v gcc >/dev/null || want+=(gcc libc6-dev)
     command -v g++ >/dev/null || want+=(g++)
