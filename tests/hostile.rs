@@ -154,6 +154,185 @@ fn digest(case: &Case, bytes: Vec<u8>, session: &mut Session) {
     }
 }
 
+/// Every database of testdata/ with one of its files changed, read like the files.
+#[test]
+fn mutated_databases_never_panic() {
+    let folders: Vec<_> = std::fs::read_dir(testdata("nss")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut random = Random(7);
+    let mut session = small_session();
+    // The rounds that NSS writes would use the budget up, and with it the reading.
+    session.budget = Budget::new(20_000, 2_000_000);
+    let mut mutants = 0;
+    for folder in folders.iter().filter(|f| f.is_dir()) {
+        for name in ["cert9.db", "key4.db", "cert8.db", "key3.db"] {
+            let Ok(original) = std::fs::read(folder.join(name)) else { continue };
+            for n in 0..12 {
+                let dir = scratch();
+                for item in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+                    if item.is_file() {
+                        std::fs::copy(&item, dir.path().join(item.file_name().unwrap())).unwrap();
+                    }
+                }
+                std::fs::write(dir.path().join(name), scattered(&original, &mut random)).unwrap();
+                let begun = Instant::now();
+                let read = catch_unwind(AssertUnwindSafe(|| read_database(dir.path(), &mut session)));
+                assert!(read.is_ok(), "{}: mutant {n} of {name} panics", folder.display());
+                let took = begun.elapsed();
+                assert!(
+                    took < Duration::from_secs(5),
+                    "{}: mutant {n} of {name}: {took:?}",
+                    folder.display()
+                );
+                mutants += 1;
+            }
+        }
+    }
+    assert!(mutants > 800, "only {mutants}");
+}
+
+/// Changes anywhere, not only at the beginning: what matters in a database lies on its pages.
+fn scattered(original: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut out = mutate(original, random);
+    for _ in 0..random.below(20) {
+        let at = random.below(out.len());
+        if let Some(byte) = out.get_mut(at) {
+            *byte ^= 1 << random.below(8);
+        }
+    }
+    out
+}
+
+fn read_database(folder: &std::path::Path, session: &mut Session) {
+    for secrets in [&OnePassword::new("Keystore-1") as &dyn Secrets, nobody()] {
+        session.budget = Budget::new(20_000, 2_000_000);
+        let options = formats::Options::default();
+        let ctx = formats::Ctx { secrets, options: &options, session };
+        let source = Source::open(folder).unwrap();
+        let Ok(loaded) = jobs::load(&jobs::Input { source: &source, format: formats::by_name("nss"), ctx })
+        else {
+            continue;
+        };
+        for entry in &loaded.store.entries {
+            let _ = entry.secret().map(|s| s.open(&ctx).is_ok());
+            serde_json::to_string(&jobs::list::row("mutant", "nss", entry)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn hostile_databases_fit_into_little_memory() {
+    use std::os::unix::fs::symlink;
+    let dir = scratch();
+    let database = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        for file in ["cert9.db", "key4.db"] {
+            std::fs::copy(testdata("nss/nopw-keys").join(file), folder.join(file)).unwrap();
+        }
+        folder
+    };
+    let sql = |folder: &std::path::Path, file: &str, text: &str| {
+        rusqlite::Connection::open(folder.join(file)).unwrap().execute_batch(text).unwrap();
+    };
+    let listed = |folder: &std::path::Path| {
+        let ran = run(capped(MEMORY, folder).env("KEYFERRY_PASSWORD", ""));
+        assert!([0, 3, 4, 8].contains(&ran.status), "{}: {} {}", folder.display(), ran.status, ran.err);
+        ran
+    };
+    // The bound isn't what stops them.
+    assert_eq!(listed(&database("good")).status, 0);
+    // A pipe, a device, a link to itself in the place of a file.
+    for (name, make) in [
+        (
+            "pipe",
+            &(|p: &std::path::Path| drop(must(Command::new("mkfifo").arg(p)))) as &dyn Fn(&std::path::Path),
+        ),
+        ("zero", &|p| symlink("/dev/zero", p).unwrap()),
+        ("itself", &|p| symlink(p, p).unwrap()),
+    ] {
+        for file in ["cert9.db", "key4.db"] {
+            let folder = database(&format!("{name}-{file}"));
+            std::fs::remove_file(folder.join(file)).unwrap();
+            make(&folder.join(file));
+            let ran = listed(&folder);
+            assert!(ran.err.contains(file), "{name}: {}", ran.err);
+        }
+    }
+    // A header that speaks of four thousand million pages, and a row of a thousand million bytes.
+    for (name, file, at, bytes) in [
+        ("pages", "cert9.db", 28, [0xff; 4]),
+        ("pages-of-keys", "key4.db", 28, [0xff; 4]),
+        ("free", "cert9.db", 32, [0, 0, 0, 2]),
+    ] {
+        let folder = database(name);
+        let mut content = std::fs::read(folder.join(file)).unwrap();
+        content[at..at + 4].copy_from_slice(&bytes);
+        std::fs::write(folder.join(file), content).unwrap();
+        listed(&folder);
+    }
+    // Views, triggers and computed columns in the place of tables don't run.
+    let folder = database("view");
+    sql(&folder, "cert9.db", "ALTER TABLE nssPublic RENAME TO real;
+        CREATE VIEW nssPublic AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, x'00000001' AS a0 FROM n;");
+    assert_eq!(listed(&folder).status, 3);
+    let folder = database("computed");
+    sql(&folder, "cert9.db", "ALTER TABLE nssPublic ADD COLUMN a12345 AS (zeroblob(900000000));");
+    assert_eq!(listed(&folder).status, 0);
+    // Records that ask for work: with the empty password they prove nothing, so the first bound holds.
+    let folder = database("work");
+    let huge = "30820076306206092a864886f70d01050e3055303406092a864886f70d01050c3027042020202020202020202020202020202020202020202020202020202020202020202020020200";
+    sql(&folder, "key4.db", &format!("UPDATE metaData SET item1 = x'{huge}' WHERE id LIKE 'sig_cert%'"));
+    listed(&folder);
+    shared_pages(&database("shared"), &listed);
+}
+
+/// Many rows whose values lie on the same pages: little on the disk, much in memory.
+fn shared_pages(folder: &std::path::Path, listed: &dyn Fn(&std::path::Path) -> Ran) {
+    let path = folder.join("cert9.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // The rows of one leaf page, each with a value of a megabyte.
+    connection
+        .execute_batch(
+            "DROP INDEX issuer; DROP INDEX subject; DROP INDEX label; DROP INDEX ckaid; VACUUM;
+             INSERT INTO nssPublic (id, a0, a1, a11) VALUES (500, x'00000001', x'01', randomblob(1000000));
+             INSERT INTO nssPublic (id, a0, a1, a11) VALUES (501, x'00000001', x'01', randomblob(1000000));",
+        )
+        .unwrap();
+    drop(connection);
+    // The last four bytes of a cell name its first overflow page: both get the same one.
+    let mut content = std::fs::read(&path).unwrap();
+    let before = listed(folder);
+    let pages: Vec<usize> = (0..content.len() / 4096).collect();
+    let mut cells = Vec::new();
+    for page in pages.into_iter().filter(|p| content[p * 4096] == 0x0d) {
+        let at = page * 4096;
+        let count = usize::from(u16::from_be_bytes([content[at + 3], content[at + 4]]));
+        for cell in 0..count {
+            let slot = at + 8 + 2 * cell;
+            let start = at + usize::from(u16::from_be_bytes([content[slot], content[slot + 1]]));
+            // A payload of a million bytes has a length of three bytes, 0xbd 0x84 …
+            if content[start] & 0x80 != 0 && content[start + 1] & 0x80 != 0 {
+                cells.push((start, slot));
+            }
+        }
+    }
+    assert!(cells.len() >= 2, "{} big cells", cells.len());
+    // Every slot of its page points to the first big cell.
+    let (start, slot) = cells[0];
+    let page = slot / 4096 * 4096;
+    let offset = u16::try_from(start - page).unwrap().to_be_bytes();
+    let room = (start - page - 8) / 2;
+    let count = room.min(1500);
+    for n in 0..count {
+        content[page + 8 + 2 * n..page + 10 + 2 * n].copy_from_slice(&offset);
+    }
+    content[page + 3..page + 5].copy_from_slice(&u16::try_from(count).unwrap().to_be_bytes());
+    std::fs::write(&path, content).unwrap();
+    let ran = listed(folder);
+    assert_ne!(ran.err, before.err);
+    assert!([3, 8].contains(&ran.status) && ran.err.contains("damaged"), "{} {}", ran.status, ran.err);
+}
+
 fn small_session() -> Session {
     let mut session = Session::new(NOW_MS);
     session.budget = Budget::new(200_000, 400_000);
@@ -167,6 +346,10 @@ fn open_all(loaded: &jobs::Loaded, world: &World, secrets: &dyn Secrets) -> form
 
 /// `keyferry list` with so much address space and ten seconds of CPU.
 fn list_within(memory: u64, path: &std::path::Path) -> Ran {
+    run(&mut capped(memory, path))
+}
+
+fn capped(memory: u64, path: &std::path::Path) -> Command {
     let program = keyferry();
     let mut command = Command::new("prlimit");
     command
@@ -179,7 +362,7 @@ fn list_within(memory: u64, path: &std::path::Path) -> Ran {
         .env_clear()
         .env("KEYFERRY_PASSWORD", "changeit")
         .stdin(std::process::Stdio::null());
-    run(&mut command)
+    command
 }
 
 /// Files that lie about lengths, counts and depth.

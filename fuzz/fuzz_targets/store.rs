@@ -6,7 +6,13 @@ use formats::place::{Source, Staging};
 use formats::{Budget, Ctx, OnePassword, Options, Session};
 
 /// Reads `data` as `name`, under the password of its seeds. What was read must be readable again after it was written.
+#[allow(dead_code)] // a folder has no bytes
 pub fn read(name: &str, password: &str, data: &[u8]) {
+    read_from(name, password, &Source::memory("fuzz", data.to_vec()));
+}
+
+/// The same from anywhere.
+pub fn read_from(name: &str, password: &str, source: &Source) {
     let format = formats::by_name(name).expect("a format of the table");
     let secrets = OnePassword::new(password);
     let options = Options::default();
@@ -14,7 +20,7 @@ pub fn read(name: &str, password: &str, data: &[u8]) {
     // Small, so that the time goes into decoding and not into derivations.
     session.budget = Budget::new(3_000, 30_000);
     let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
-    let Ok(store) = format.read(&Source::memory("fuzz", data.to_vec()), &ctx) else { return };
+    let Ok(store) = format.read(source, &ctx) else { return };
     for secret in store.entries.iter().filter_map(Entry::secret) {
         let _ = secret.open(&ctx);
     }

@@ -34,7 +34,7 @@ pub fn copy(folder: &Path, to: &Path) -> Result<()> {
     }
     let mut text = Vec::new();
     let list = folder.join(MODULES);
-    match File::open(&list).and_then(|f| f.take(LONGEST_LIST).read_to_end(&mut text)) {
+    match sql::open(&list).and_then(|f| f.take(LONGEST_LIST).read_to_end(&mut text)) {
         Ok(_) => create(&to.join(MODULES))?.write_all(&text).map_err(|e| unwritten(e, &to.join(MODULES))),
         // It may be missing.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -193,7 +193,7 @@ impl State {
         let one = |name: &str| {
             let path = folder.join(name);
             let read = || -> std::io::Result<FileState> {
-                let file = File::open(&path)?;
+                let file = sql::open(&path)?;
                 let meta = file.metadata()?;
                 let mut counter = [0; 4];
                 file.read_exact_at(&mut counter, 24)?;

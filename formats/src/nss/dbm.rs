@@ -17,13 +17,13 @@
 use super::decode::{Certificate, Judged, Key, Locked, assemble};
 use super::keys::magnitude;
 use super::protect::PasswordEntry;
+use super::sql::open;
 use super::trust::{ANCHOR, DISTRUSTED, MUST_VERIFY, PEER, UNKNOWN, VALID_CA, Words};
 use crate::asn1::{Reader, Tag, cert_fields, integer, octet_string, tlv_of};
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Der, Entry, Item, Label, Secret, Store};
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub fn decode(folder: &Path, ctx: &Ctx<'_>) -> Result<Store> {
 fn load(path: &Path) -> Result<Vec<u8>> {
     let go = || {
         let mut bytes = Vec::new();
-        File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+        open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = go().map_err(|e: std::io::Error| {

@@ -186,7 +186,7 @@ impl PrivateObjects {
             store.warnings.push(text);
             return Ok(out);
         };
-        let mut read = || {
+        let read = || {
             let db = db?;
             out.meta = db.meta()?;
             db.objects(Table::Private, &[], |object| match object {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -70,6 +71,11 @@ impl Object {
             Some((_, v)) => *v = value,
             None => self.values.push((attribute, value)),
         }
+    }
+
+    /// How many bytes its values have.
+    fn bytes(&self) -> usize {
+        self.values.iter().map(|(_, v)| v.len()).sum()
     }
 
     /// All values.
@@ -140,15 +146,25 @@ impl Db {
         }
         let names: Vec<String> = chosen.iter().map(|t| column(*t)).collect();
         let sql = format!("SELECT id, {} FROM {}.{}", names.join(", "), self.database, table.name());
+        let mut left = size(&self.connection, self.database).map_err(|e| self.failed(e))?;
         let mut go = || {
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                each(object(row, &chosen)?);
+                let object = object(row, &chosen)?;
+                let bytes = object.as_ref().map_or(0, Object::bytes);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => return Ok(false),
+                }
+                each(object);
             }
-            Ok(())
+            Ok(true)
         };
-        go().map_err(|e| self.failed(e))
+        match go().map_err(|e| self.failed(e))? {
+            true => Ok(()),
+            false => Err(overfull().in_file(&self.path)),
+        }
     }
 
     /// The whole of `metaData`, `None` if there is no such table.
@@ -156,7 +172,10 @@ impl Db {
         if self.columns("metaData")?.is_none() {
             return Ok(None);
         }
-        meta(&self.connection, self.database).map(Some).map_err(|e| self.failed(e))
+        match meta(&self.connection, self.database).map_err(|e| self.failed(e))? {
+            Some(meta) => Ok(Some(meta)),
+            None => Err(overfull().in_file(&self.path)),
+        }
     }
 
     fn failed(&self, e: rusqlite::Error) -> Error {
@@ -173,14 +192,32 @@ pub struct Meta {
     pub records: HashMap<(Table, u32, Type), Vec<u8>>,
 }
 
-/// Reads `metaData` of an attached database. Rows of other names are nobody's business.
-pub fn meta(connection: &Connection, database: &str) -> rusqlite::Result<Meta> {
+/// Bytes of a database. Its values together can't be more, unless many share the same pages, which no writer
+/// does: a small file could fill all memory so.
+fn size(connection: &Connection, database: &str) -> rusqlite::Result<usize> {
+    let number = |what: &str| {
+        connection.query_row(&format!("PRAGMA {database}.{what}"), [], |row| row.get::<_, i64>(0))
+    };
+    Ok(usize::try_from(number("page_count")?.saturating_mul(number("page_size")?)).unwrap_or(0))
+}
+
+fn overfull() -> Error {
+    Error::malformed("damaged SQLite database: more data than the file has room for")
+}
+
+/// Reads `metaData`; `None`: there is more than there can be. Rows of other names are nobody's business.
+fn meta(connection: &Connection, database: &str) -> rusqlite::Result<Option<Meta>> {
+    let mut left = size(connection, database)?;
     let mut statement = connection.prepare(&format!("SELECT id, item1, item2 FROM {database}.metaData"))?;
     let mut rows = statement.query([])?;
     let mut out = Meta::default();
     while let Some(row) = rows.next()? {
         let (id, first) = (row.get_ref(0)?, row.get_ref(1)?);
         let (Ok(id), Ok(first)) = (id.as_str(), first.as_blob()) else { continue };
+        match left.checked_sub(id.len() + first.len()) {
+            Some(rest) => left = rest,
+            None => return Ok(None),
+        }
         if id == "password" {
             let check = row.get_ref(2)?.as_blob().unwrap_or_default();
             out.password = Some(PasswordEntry { salt: first.to_vec(), check: check.to_vec() });
@@ -188,7 +225,7 @@ pub fn meta(connection: &Connection, database: &str) -> rusqlite::Result<Meta> {
             out.records.insert(key, first.to_vec());
         }
     }
-    Ok(out)
+    Ok(Some(out))
 }
 
 /// The id of an integrity record.
@@ -303,9 +340,15 @@ pub enum Journal {
     PendingLog,
 }
 
+/// Opens a file without waiting, should it be a pipe.
+pub fn open(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
 /// Looks at a file before SQLite does: whether it is one, whole, and how it keeps its journal.
 pub fn examine(path: &Path) -> Result<Journal> {
-    let opened = File::open(path).and_then(|f| f.metadata().map(|m| (f, m)));
+    let opened = open(path).and_then(|f| f.metadata().map(|m| (f, m)));
     let (mut file, meta) = opened.map_err(|e| {
         let reason = crate::place::reason(&e);
         Error::io(Kind::Read, format!("can't be opened: {reason}"), e)
