@@ -93,8 +93,8 @@ fn nothing_is_lost_whichever_call_fails() {
         let words: Vec<_> = ran.out.split([' ', ',']).collect();
         words.windows(2).find(|w| w[1] == what).map_or(0, |w| w[0].parse().unwrap_or(0))
     };
-    assert!(count("kills") >= 180, "{}", ran.out);
-    assert!(count("errors") >= 900, "{}", ran.out);
+    assert!(count("kills") >= 700, "{}", ran.out);
+    assert!(count("errors") >= 1700, "{}", ran.out);
     assert!(count("swaps") >= 100 && count("reads") >= 50, "{}", ran.out);
 }
 
