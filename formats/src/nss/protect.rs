@@ -24,6 +24,8 @@ use crate::crypto::{Cipher, Hash};
 use crate::error::{Error, Result};
 use sha1::{Digest, Sha1};
 use sha2::Sha384;
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -77,7 +79,18 @@ impl PasswordEntry {
 }
 
 /// The key that all others are derived from.
-pub struct Master(Zeroizing<Vec<u8>>);
+pub struct Master {
+    key: Zeroizing<Vec<u8>>,
+    /// The key of the record that was verified last: where records share a salt, it is that of all.
+    last: Mutex<Option<Derived>>,
+}
+
+struct Derived {
+    salt: Vec<u8>,
+    rounds: u64,
+    hash: Hash,
+    key: Zeroizing<Vec<u8>>,
+}
 
 impl Master {
     /// From the global salt and a password that nobody has checked.
@@ -88,7 +101,7 @@ impl Master {
         } else {
             key.extend_from_slice(&Sha1::new().chain_update(salt).chain_update(password).finalize());
         }
-        Master(key)
+        Master { key, last: Mutex::new(None) }
     }
 
     /// Deciphers an attribute's value.
@@ -149,15 +162,28 @@ impl Master {
         session: &Session,
     ) -> Result<bool> {
         let record = Record::parse(record)?;
-        let key = record.kdf.derive(&self.0, 32, session)?;
-        let made = mac(record.hash, &key, id, attribute, value);
+        let made = match &record.kdf {
+            Kdf::Pbkdf2 { salt, rounds, prf, .. } => {
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                let fits = |d: &Derived| (&*d.salt, d.rounds, d.hash) == (&**salt, *rounds, *prf);
+                let known = match last.take().filter(fits) {
+                    Some(known) => known,
+                    None => {
+                        let key = record.kdf.derive(&self.key, 32, session)?;
+                        Derived { salt: salt.to_vec(), rounds: *rounds, hash: *prf, key }
+                    }
+                };
+                mac(record.hash, &last.insert(known).key, id, attribute, value)
+            }
+            other => mac(record.hash, &other.derive(&self.key, 32, session)?, id, attribute, value),
+        };
         Ok(bool::from(made.ct_eq(record.mac)))
     }
 
     /// The key of a salt, as [`Master::seal_with`] and [`Master::sign`] derive it. Known afterwards to the
     /// session, so that many can be derived on all cores beforehand.
     pub fn derive(&self, salt: &[u8], rounds: u32, session: &Session) -> Result<Zeroizing<Vec<u8>>> {
-        crate::crypto::kdf::pbkdf2(Hash::Sha256, &self.0, salt, u64::from(rounds), 32, session)
+        crate::crypto::kdf::pbkdf2(Hash::Sha256, &self.key, salt, u64::from(rounds), 32, session)
     }
 }
 
@@ -179,15 +205,13 @@ fn envelope(scheme: &[u8], salt: &[u8], rounds: u32, inner: &[u8], body: &[u8]) 
 }
 
 /// Salt and rounds that the derivation of an envelope asks for, if it is PBKDF2 as NSS writes it.
-pub fn derivation(blob: &[u8]) -> Option<(Vec<u8>, u32)> {
+pub fn derivation(blob: &[u8]) -> Option<(Cow<'_, [u8]>, u32)> {
     let (algorithm, _) = split(blob).ok()?;
     let mut fields = algorithm.reader();
     fields.expect(Tag::OID, "scheme").ok()?;
     let parameters = fields.expect(Tag::SEQUENCE, "parameters").ok()?;
     match Kdf::parse(&parameters.reader().expect(Tag::SEQUENCE, "the key derivation").ok()?).ok()? {
-        Kdf::Pbkdf2 { salt, rounds, prf: Hash::Sha256, .. } => {
-            Some((salt.into_owned(), u32::try_from(rounds).ok()?))
-        }
+        Kdf::Pbkdf2 { salt, rounds, prf: Hash::Sha256, .. } => Some((salt, u32::try_from(rounds).ok()?)),
         _ => None,
     }
 }
@@ -228,11 +252,11 @@ impl<'a> Sealed<'a> {
     fn open(&self, master: &Master, session: &Session) -> Result<Option<Zeroizing<Vec<u8>>>> {
         Ok(match &self.scheme {
             Scheme::Aes { kdf, iv } => {
-                let key = kdf.derive(&master.0, 32, session)?;
+                let key = kdf.derive(&master.key, 32, session)?;
                 Cipher::Aes256.decrypt(&key, iv, self.body)
             }
             Scheme::TripleDes { salt, rounds } => {
-                let keys = old_3des(&master.0, salt, *rounds, session)?;
+                let keys = old_3des(&master.key, salt, *rounds, session)?;
                 let (key, iv) = (keys.get(..24).unwrap_or_default(), keys.get(32..).unwrap_or_default());
                 Cipher::TdesEde3.decrypt(key, iv, self.body)
             }
