@@ -564,6 +564,54 @@ fn a_database_is_changed_in_place() {
     changes_password(&db);
 }
 
+/// NSS 3.114 and later believe an object of their own class before the older one, which both must not contradict.
+#[test]
+fn both_classes_of_trust_say_the_same_after_a_change() {
+    for golden in ["mixed-trust", "trust-matrix-p11", "newer-salt48"] {
+        let dir = scratch();
+        let db = dir.path().join("db");
+        std::fs::create_dir(&db).unwrap();
+        for file in ["cert9.db", "key4.db", "pkcs11.txt"] {
+            std::fs::copy(folder(golden).join(file), db.join(file)).unwrap();
+        }
+        let secrets = Passwords::one("Keystore-1");
+        let (world, source) = (World::new(), Source::open(&db).unwrap());
+        let mut store = world.load(&source, &secrets).unwrap().store;
+        let ctx = world.ctx(&secrets);
+        for secret in store.entries.iter().filter_map(Entry::secret) {
+            secret.open(&ctx).unwrap();
+        }
+        let count = |class: &str| {
+            let connection = rusqlite::Connection::open(db.join("cert9.db")).unwrap();
+            let sql = format!("SELECT count(*) FROM nssPublic WHERE a0 = x'{class}'");
+            connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let newer = count("0000000b");
+        assert!(newer > 0, "{golden}");
+        // What was distrusted or nothing becomes an anchor, and the other way round.
+        for entry in store.entries.iter_mut().filter(|e| matches!(e.item, Item::Cert(_))) {
+            let anchor = entry.trust.as_ref().is_some_and(|t| t.level(Purpose::Server) == Level::Anchor);
+            let level = if anchor { Level::Distrusted } else { Level::Anchor };
+            entry.trust = Some(formats::model::Trust::all(level));
+            entry.attrs.clear();
+        }
+        let in_place = formats::by_name("nss").unwrap().in_place().unwrap();
+        in_place.apply(&db, &store, Some(&|| Ok(())), &ctx).unwrap();
+        let after = World::new().load(&source, &secrets).unwrap().store;
+        assert!(after.defects.is_empty(), "{golden}: {:?}", after.defects);
+        let trust = |s: &Store| {
+            let certs = s.entries.iter().filter(|e| matches!(e.item, Item::Cert(_)));
+            let mut all: Vec<_> =
+                certs.map(|e| (e.label_text().into_owned(), e.trust.as_ref().unwrap().levels)).collect();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        };
+        assert_eq!(trust(&after), trust(&store), "{golden}");
+        assert_eq!(count("0000000b"), 0, "{golden}: the newer class still says what was");
+        assert!(count("ce534353") >= newer, "{golden}");
+    }
+}
+
 fn nothing_to_do_writes_nothing(db: &Written, in_place: &dyn formats::InPlace) {
     let bytes = || ["cert9.db", "key4.db"].map(|f| std::fs::read(db.db().join(f)).unwrap());
     let before = bytes();
