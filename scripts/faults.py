@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills the program at, and fails, every system call by which it changes a store, and looks at what is left.
 
-    scripts/faults.py target/debug/keyferry testdata [SCENARIO...]
+    scripts/faults.py target/debug/keyferry testdata [SCENARIO...|databases]
 
 Each scenario is one command on stores of known bytes (`--reproducible` makes the new ones known too). A
 traced run finds the calls; then the command runs once for every call and every fault, each time in a fresh
@@ -488,7 +488,7 @@ def databases(world):
         'nss-create': lambda n: Databases(world, n, ['convert', world.key, 'nss:db']),
         'nss-rebuild': lambda n: Databases(world, n, part, fresh),
         'nss-log': lambda n: Databases(world, n, part, fresh, wal=True, fewer=True),
-        'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh),
+        'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh, fewer=True),
         'nss-taken-back': lambda n: Databases(world, n, [*part, '--exec', 'exit 3'], fresh, status=7, forward=part, fewer=True),
         'nss-module': lambda n: Databases(world, n, module, fresh),
     }
@@ -774,7 +774,7 @@ def main():
             stages = list(pool.map(lambda s: Stage(world, s),
                                    [s for s in scenarios(world) if not wanted or s.name in wanted]))
             stages += pool.map(lambda d: d[1](d[0]),
-                               [d for d in databases(world).items() if not wanted or d[0] in wanted])
+                               [d for d in databases(world).items() if wanted == ['databases'] or d[0] in wanted])
             jobs = [(stage, fault) for stage in stages for fault in stage.faults]
             list(pool.map(lambda j: j[0].check(j[1], threading.get_ident()), jobs))
         mounts = None

@@ -85,17 +85,30 @@ fn is_root() -> bool {
 
 #[test]
 fn nothing_is_lost_whichever_call_fails() {
-    let script = root().join("scripts/faults.py");
-    let ran = run(Command::new("python3").arg(script).arg(env!("CARGO_BIN_EXE_keyferry")).arg(testdata("")));
-    assert_eq!(ran.status, 0, "{}\n{}", ran.out, ran.err);
+    let (out, count) = faults(&[]);
     // A script that finds no calls finds no faults.
-    let count = |what: &str| -> usize {
+    assert!(count("kills") >= 180 && count("errors") >= 900, "{out}");
+    assert!(count("swaps") >= 100 && count("reads") >= 50, "{out}");
+}
+
+#[test]
+fn no_database_is_left_half_changed_whichever_call_fails() {
+    let (out, count) = faults(&["databases"]);
+    assert!(count("scenarios") == 6 && count("kills") >= 500 && count("errors") >= 500, "{out}");
+}
+
+/// Runs the script, which must find nothing wrong; returns what it says, and how often it counted a thing.
+fn faults(scenarios: &[&str]) -> (String, impl Fn(&str) -> usize) {
+    let mut command = Command::new("python3");
+    command.arg(root().join("scripts/faults.py")).arg(env!("CARGO_BIN_EXE_keyferry")).arg(testdata(""));
+    let ran = run(command.args(scenarios));
+    assert_eq!(ran.status, 0, "{}\n{}", ran.out, ran.err);
+    let out = ran.out.clone();
+    let count = move |what: &str| {
         let words: Vec<_> = ran.out.split([' ', ',']).collect();
         words.windows(2).find(|w| w[1] == what).map_or(0, |w| w[0].parse().unwrap_or(0))
     };
-    assert!(count("kills") >= 700, "{}", ran.out);
-    assert!(count("errors") >= 1700, "{}", ran.out);
-    assert!(count("swaps") >= 100 && count("reads") >= 50, "{}", ran.out);
+    (out, count)
 }
 
 /// Another process with a POSIX lock on the first byte of a file; it ends after `seconds`.
