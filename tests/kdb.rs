@@ -13,6 +13,7 @@ use formats::place::{Source, Staging};
 use formats::{Kind, Secrets, stash};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -616,6 +617,68 @@ fn a_store_that_gskit_has_open_is_left_alone() {
     must(&mut rebuild);
 }
 
+/// Programs that start and an administrator who looks, all the while.
+#[test]
+fn gskit_opens_a_whole_store_at_every_moment_of_two_hundred_rebuilds() {
+    let dir = scratch();
+    let kdb = dir.path().join("client.kdb");
+    convert(&testdata("demo/alice.p12"), "demo-only", &kdb, &[]);
+    let whole = std::fs::read_to_string(testdata("demo/ca-bundle.pem")).unwrap();
+    let part: String = whole.split_inclusive("-----END CERTIFICATE-----\n").take(100).collect();
+    let bundles = [part, whole].map(|bundle| {
+        let path = dir.path().join(format!("{}.pem", bundle.len()));
+        std::fs::write(&path, bundle).unwrap();
+        path
+    });
+    let rebuild = |bundle: &Path| {
+        must(keyferry().args(["--quiet", "rebuild"]).arg(&kdb).arg("--bundle").arg(bundle)).out
+    };
+    let counts = bundles.each_ref().map(|bundle| {
+        rebuild(bundle);
+        their_view(&kdb, PASSWORD).len()
+    });
+    let clients = Watch::start(&kdb, &[]);
+    // It holds the lock of a writer for as long as it is open, so it must let go at times.
+    let administrator = Watch::start(&kdb, &["--pw", PASSWORD, "--pause", "15"]);
+    for n in 0..200 {
+        let out = rebuild(&bundles[n % 2]);
+        assert!(out.contains(": replaced"), "{out}");
+    }
+    let (clients, administrator) = (clients.end(), administrator.end());
+    for seen in [&clients, &administrator] {
+        assert_eq!(seen["failures"], serde_json::json!([]), "{seen}");
+        assert!(seen["opens"].as_u64().unwrap() >= 20, "{seen}");
+    }
+    let seen: BTreeSet<_> = administrator["counts"].as_array().unwrap().iter().map(Value::as_u64).collect();
+    assert!(seen.is_subset(&counts.iter().map(|n| Some(*n as u64)).collect()), "{seen:?} {counts:?}");
+    assert_ne!(counts[0], counts[1]);
+}
+
+/// GSKit opening a database over and over.
+struct Watch(std::process::Child, std::io::BufReader<std::process::ChildStdout>);
+
+impl Watch {
+    /// Returns once it has opened the database for the first time.
+    fn start(kdb: &Path, arguments: &[&str]) -> Self {
+        let mut python = oracle();
+        python.arg("watch").arg(kdb).args(arguments);
+        let piped = std::process::Stdio::piped;
+        let mut child = python.stdin(piped()).stdout(piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Watch(child, out)
+    }
+
+    fn end(mut self) -> Value {
+        drop(self.0.stdin.take());
+        let told = serde_json::from_reader(&mut self.1).unwrap();
+        self.0.wait().unwrap();
+        told
+    }
+}
+
 #[test]
 fn one_of_each_format_goes_through_every_other() {
     let dir = scratch();
@@ -708,10 +771,15 @@ fn our_view(kdb: &Path) -> BTreeSet<String> {
 
 #[track_caller]
 fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
-    let mut python = Command::new(root().join(".venv/bin/python"));
-    python.arg(root().join("tests/oracles/gskit.py")).args(command).arg(kdb).args(arguments);
-    let ran = must(python.env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8"));
+    let ran = must(oracle().args(command).arg(kdb).args(arguments));
     serde_json::from_str(&ran.out).unwrap()
+}
+
+/// The program that drives GSKit.
+fn oracle() -> Command {
+    let mut python = Command::new(root().join(".venv/bin/python"));
+    python.arg(root().join("tests/oracles/gskit.py")).env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8");
+    python
 }
 
 #[track_caller]
