@@ -2,7 +2,7 @@
 
 use super::files::{self, look};
 use super::generations::{Saved, generations, next_number, save};
-use super::lock::open_locked;
+use super::lock::Current;
 use super::{Step, attributes, failed, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging};
@@ -59,19 +59,21 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     let mut staged = staged.into_files().map_err(named)?;
     // The store itself decides what readers see, so it comes last.
     staged.sort_by_key(|(suffix, _)| suffix.is_none());
-    // Held until the rename is through.
     let current = match how.expected {
-        Some(_) => Some(open_locked(how.store)?.ok_or_else(|| changed(how.store))?),
+        Some(_) => Some(Current::open(how.store)?.ok_or_else(|| changed(how.store))?),
         None => None,
     };
     let mut steps = Vec::with_capacity(staged.len());
     for (suffix, temp) in staged {
-        steps.push(Move::prepare(suffix, temp, how, current.as_ref()).map_err(named)?);
+        steps.push(Move::prepare(suffix, temp, how, current.as_ref().map(|c| &c.file)).map_err(named)?);
     }
+    let number = next_number(&generations(how.store)?);
     (how.on_step)(Step::Check)?;
-    check(how, current.as_ref())?;
+    // Until the rename is through.
+    current.as_ref().map_or(Ok(()), |c| c.lock(how.store))?;
+    check(how, current.as_ref().map(|c| &c.file))?;
     let mut done = Committed { old: None, moved: Vec::new(), made: Vec::new() };
-    match move_all(steps, how, current.as_ref(), &mut done) {
+    match move_all(steps, how, current.as_ref(), number, &mut done) {
         Ok(()) => Ok(done),
         Err(e) => Err(named(match put_back(&done.moved) {
             Ok(()) => e,
@@ -129,13 +131,19 @@ fn open_companion(place: &Path) -> Result<Option<File>> {
     }
 }
 
-fn move_all(steps: Vec<Move>, how: &Commit<'_>, current: Option<&File>, done: &mut Committed) -> Result<()> {
-    let number = next_number(&generations(how.store)?);
+fn move_all(
+    steps: Vec<Move>,
+    how: &Commit<'_>,
+    current: Option<&Current>,
+    number: u64,
+    done: &mut Committed,
+) -> Result<()> {
     for Move { temp, place, exists, main } in steps {
         let mut saved = None;
         if exists {
             (how.on_step)(Step::Save)?;
-            saved = Some(save(&place, if main { current } else { None }, number)?);
+            let opened = current.map(|c| &c.file).filter(|_| main);
+            saved = Some(save(&place, opened, number)?);
         }
         let renamed = (how.on_step)(Step::Rename).and_then(|()| {
             let temp = temp.into_temp_path();
@@ -157,6 +165,7 @@ fn move_all(steps: Vec<Move>, how: &Commit<'_>, current: Option<&File>, done: &m
         }
         done.moved.push((place, saved));
     }
+    current.into_iter().for_each(Current::unlock);
     (how.on_step)(Step::SyncFolder)?;
     sync_folder(how.store)
 }

@@ -2,7 +2,7 @@
 
 use super::commit::{not_put_back, rename_error};
 use super::files::{self, is_second_name, look, put_in_place, second_name};
-use super::lock::open_locked;
+use super::lock::Current;
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
 use std::fs::File;
@@ -150,8 +150,10 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
     let named = |e: Error| e.in_file(store);
     let all = generations(store)?;
     // Other programs' lock, held until the rename is through.
-    let file = open_locked(store)?;
-    let now = match &file {
+    let opened = Current::open(store)?;
+    opened.as_ref().map_or(Ok(()), |c| c.lock(store))?;
+    let file = opened.as_ref().map(|c| &c.file);
+    let now = match file {
         Some(file) => current(file, &all).map_err(|e| named(failed("can't be compared", e)))?,
         None => None,
     };
@@ -159,7 +161,7 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
         .iter()
         .find(|g| now.is_none_or(|n| g.number < n.number))
         .ok_or_else(|| named(Error::refused("there is no older generation to go back to")))?;
-    let saved = match (&file, now) {
+    let saved = match (file, now) {
         (None, _) => None,
         (Some(_), Some(now)) => Some(Saved { path: now.path.clone(), already: true }),
         (Some(file), None) => {
@@ -175,6 +177,7 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
         }
         return Err(e);
     }
+    opened.iter().for_each(Current::unlock);
     if let Err(e) = on_step(Step::SyncFolder).and_then(|()| sync_folder(store)) {
         let back = match &saved {
             Some(saved) => saved.put_back(store),
