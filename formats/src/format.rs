@@ -79,6 +79,11 @@ pub trait Format: Sync {
         &[]
     }
 
+    /// Suffixes of the files that belong to a store beside it, and open only with it.
+    fn companions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The file beside a store that holds its password for programs, if the format has such files. It is
     /// the caller who looks there: formats get passwords from `Ctx` alone.
     fn password_file(&self, _store: &Path) -> Option<PathBuf> {

@@ -115,7 +115,13 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
     let mut staging = Staging::beside(&target);
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
-        let how = storeset::Commit { store: &target, expected, content: None, on_step: job.on_step };
+        let how = storeset::Commit {
+            store: &target,
+            expected,
+            content: None,
+            companions: job.to_format.companions(),
+            on_step: job.on_step,
+        };
         report.old = storeset::commit(staging, &how)?.old;
         // The store is the new one whatever becomes of the old.
         if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {

@@ -91,6 +91,10 @@ impl Format for Kdb {
         &[ItemKind::Request]
     }
 
+    fn companions(&self) -> &'static [&'static str] {
+        &["sth", "rdb", "crl"]
+    }
+
     fn password_file(&self, store: &Path) -> Option<PathBuf> {
         Some(store.with_extension("sth"))
     }

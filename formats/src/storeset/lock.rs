@@ -2,7 +2,7 @@
 //! first byte, which other programs know.
 
 use super::files::look;
-use super::{failed, folder, temp_prefix, with_suffix};
+use super::{failed, folder, set, temp_prefix, with_suffix};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
 use rustix::io::Errno;
@@ -37,6 +37,8 @@ impl Lock {
             }
             Err(e) => return Err(failed("can't be locked", e.into()).in_file(&path)),
         }
+        // Before anything is cleared: the store may stand in a temporary folder.
+        set::settle(store)?;
         clear(store, true);
         Ok(Lock { _file: file })
     }
@@ -89,6 +91,7 @@ fn clear(store: &Path, locked: bool) {
         }
         let folder = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".new.tmp"));
         let ours = folder.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
+        let ours = ours && !set::is_pointed_to(store, &item.path());
         if ours && item.file_type().is_ok_and(|t| t.is_dir()) && is_abandoned(&item.path(), locked) {
             let _ = std::fs::remove_dir_all(item.path());
         }
