@@ -587,6 +587,132 @@ fn replacing_a_store_never_leaves_a_companion_of_another_password() {
     gskit(&["open-stashed"], &kdb, &[]);
 }
 
+/// A database of `password` with a stash and, by GSKit, a pending request.
+fn with_request(kdb: &Path, password: &str) {
+    let mut make = keyferry();
+    make.arg("convert").arg(testdata("demo/alice.p12")).arg(kdb).args(["--to-password", "env:NEW"]);
+    must(make.env("KEYFERRY_PASSWORD", "demo-only").env("NEW", password));
+    let csr = kdb.with_extension("csr");
+    let mut request = request_arguments(&csr);
+    request[1] = password;
+    gskit(&["create-req"], kdb, &request);
+    std::fs::remove_file(csr).unwrap();
+}
+
+/// The command that gives a database of `password` the one in the variable NEW.
+fn change_password(kdb: &Path, password: &str) -> Command {
+    let mut change = keyferry();
+    change.args(["--quiet", "convert", "--force"]).arg(kdb).arg(kdb);
+    change.args(["--password", "env:OLD", "--to-password", "env:NEW"]);
+    change.env("OLD", password);
+    change
+}
+
+/// The password in the stash, which must open the whole set; what the set holds.
+fn set_by_stash(kdb: &Path) -> (String, usize) {
+    let password = stash::read(&std::fs::read(kdb.with_extension("sth")).unwrap()).unwrap();
+    let password = String::from_utf8(password.bytes().to_vec()).unwrap();
+    let store = read(kdb, &Passwords::one(&password));
+    assert!(store.warnings.is_empty(), "{:?}", store.warnings);
+    let keys = keys(&store, &Passwords::one(&password));
+    assert!(keys.contains_key("alice"), "{keys:?}");
+    let requests = requests(&store, &password).len();
+    (password, requests)
+}
+
+#[test]
+fn a_password_changes_with_stash_and_requests_at_once_or_not_at_all() {
+    let (template, dir) = (scratch(), scratch());
+    with_request(&template.path().join("x.kdb"), PASSWORD);
+    let kdb = dir.path().join("x.kdb");
+    // Three names become links before the one rename that counts.
+    let steps =
+        ["sync", "sync:3", "save", "check", "rename", "rename:2", "rename:3", "rename:4", "syncfolder"];
+    for step in &steps {
+        copy_into(template.path(), dir.path());
+        let mut change = change_password(&kdb, PASSWORD);
+        change.env("NEW", "Other-2");
+        let killed = run(change.env("KEYFERRY_FAILPOINT", step));
+        assert_eq!(killed.status, -1, "{step}: {}", killed.err);
+        let expected = if *step == "syncfolder" { "Other-2" } else { PASSWORD };
+        assert_eq!(set_by_stash(&kdb), (expected.to_owned(), 1), "{step}");
+        gskit(&["open-stashed"], &kdb, &[]);
+        if *step != "syncfolder" {
+            must(change.env_remove("KEYFERRY_FAILPOINT"));
+        }
+        // The next run makes files of the links that one that was killed may leave.
+        must(keyferry().arg("rebuild").arg(&kdb).arg("--bundle").arg(testdata("java/material/ec.chain")));
+        assert_eq!(set_by_stash(&kdb), ("Other-2".to_owned(), 1), "{step}");
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap());
+        for entry in names {
+            let name = entry.file_name().into_string().unwrap();
+            assert!(!name.starts_with('.') && !entry.file_type().unwrap().is_symlink(), "{step}: {name}");
+        }
+    }
+    let listed = gskit(&["list"], &kdb, &["--pw", "Other-2"]);
+    assert_eq!(listed["requests"], serde_json::json!(["pending"]));
+}
+
+/// Makes `to` hold the files of `from` and nothing else.
+fn copy_into(from: &Path, to: &Path) {
+    std::fs::remove_dir_all(to).unwrap();
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(|f| f.unwrap()) {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn going_back_over_a_change_of_the_password_brings_stash_and_requests_back() {
+    let dir = scratch();
+    let kdb = dir.path().join("x.kdb");
+    with_request(&kdb, PASSWORD);
+    let content = |suffix: &str| std::fs::read(kdb.with_extension(suffix)).unwrap();
+    let before = ["kdb", "sth", "rdb"].map(content);
+    must(change_password(&kdb, PASSWORD).env("NEW", "Other-2"));
+    assert_ne!(["kdb", "sth", "rdb"].map(content), before);
+    let back = || run(keyferry().arg("rollback").arg(&kdb));
+    let ran = back();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(["kdb", "sth", "rdb"].map(content), before);
+    gskit(&["open-stashed"], &kdb, &[]);
+    assert_eq!(back().status, 5);
+    // What GSKit itself changed in place has no generation with its stash.
+    must(keyferry().arg("rebuild").arg(&kdb).arg("--bundle").arg(testdata("java/material/ec.chain")));
+    gskit(&["chpw"], &kdb, &["--pw", PASSWORD, "--new-pw", "Third-3"]);
+    must(keyferry().arg("rebuild").arg(&kdb).arg("--bundle").arg(testdata("demo/demo-root.pem")));
+    let ran = back();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let refused = back();
+    assert!(refused.status == 5 && refused.err.contains("another password"), "{}", refused.err);
+    assert_eq!(set_by_stash(&kdb).0, "Third-3");
+}
+
+#[test]
+fn a_companion_of_another_password_goes_with_the_old_store() {
+    let dir = scratch();
+    let kdb = dir.path().join("x.kdb");
+    convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &[]);
+    // No new stash is wanted: the old one would keep everybody out.
+    let mut change = keyferry();
+    change.args(["convert", "--force", "--kdb-stash", "none", "--to-password", "env:NEW"]);
+    change.arg(testdata("p12/jdk17-default.p12")).arg(&kdb);
+    must(change.env("NEW", "Other-2").env("KEYFERRY_PASSWORD", "changeit"));
+    assert!(!kdb.with_extension("sth").exists() && dir.path().join("x.kdb.old-1/x.sth").is_file());
+    // Somebody else's requests, whose password nobody has, are not taken away without a word.
+    std::fs::copy(testdata("kdb/request-pending.rdb"), kdb.with_extension("rdb")).unwrap();
+    let mut rebuild = keyferry();
+    rebuild.arg("rebuild").arg(&kdb).arg("--bundle").arg(testdata("java/material/ec.chain"));
+    rebuild.env("KEYFERRY_PASSWORD", "Other-2");
+    let refused = run(&mut rebuild);
+    assert!(refused.status == 5 && refused.err.contains("request: \"pending one\""), "{}", refused.err);
+    must(rebuild.arg("--allow-loss=request"));
+    let listed = gskit(&["list"], &kdb, &["--pw", "Other-2"]);
+    assert_eq!(listed["requests"], serde_json::json!([]));
+    let kept = std::fs::read(dir.path().join("x.kdb.old-2/x.rdb")).unwrap();
+    assert!(kept == std::fs::read(testdata("kdb/request-pending.rdb")).unwrap());
+}
+
 #[test]
 fn a_store_that_gskit_has_open_is_left_alone() {
     let dir = scratch();
@@ -637,9 +763,9 @@ fn gskit_opens_a_whole_store_at_every_moment_of_two_hundred_rebuilds() {
         rebuild(bundle);
         their_view(&kdb, PASSWORD).len()
     });
-    let clients = Watch::start(&kdb, &[]);
-    // It holds the lock of a writer for as long as it is open, so it must let go at times.
-    let administrator = Watch::start(&kdb, &["--pw", PASSWORD, "--pause", "15"]);
+    // Each reads for longer than it pauses, and holds a lock meanwhile that a rebuild must wait for.
+    let clients = Watch::start(&kdb, &["--pause", "20"]);
+    let administrator = Watch::start(&kdb, &["--pw", PASSWORD, "--pause", "20"]);
     for n in 0..200 {
         let out = rebuild(&bundles[n % 2]);
         assert!(out.contains(": replaced"), "{out}");

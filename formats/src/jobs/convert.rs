@@ -7,7 +7,7 @@ use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::model::{Item, ItemKind, Loss, Store};
+use crate::model::{Item, ItemKind, Loss, LossKind, Store};
 use crate::place::{Source, Staging};
 use crate::storeset::{self, Step};
 use std::path::{Path, PathBuf};
@@ -122,7 +122,12 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
             companions: job.to_format.companions(),
             on_step: job.on_step,
         };
-        report.old = storeset::commit(staging, &how)?.old;
+        let committed = storeset::commit(staging, &how)?;
+        if committed.is_set() {
+            let detail = "its companions changed with it; a program that was just opening them may have to start again";
+            report.losses.push(Loss::new(LossKind::Note, "", detail));
+        }
+        report.old.clone_from(&committed.old);
         // The store is the new one whatever becomes of the old.
         if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {
             report.warnings.push(e.to_string());

@@ -44,6 +44,11 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Whether companions changed with a store that was there.
+    pub fn is_set(&self) -> bool {
+        self.set.is_some()
+    }
+
     /// Puts everything back as it was before the commit.
     pub fn undo(self) -> Result<()> {
         folder::delete(&self.made)?;

@@ -3,7 +3,7 @@
 use super::commit::{not_put_back, rename_error};
 use super::files::{self, is_second_name, look, put_in_place, second_name};
 use super::lock::Current;
-use super::set::{self, Kept, Names};
+use super::set::{self, Kept, Names, Way};
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
 use std::fs::File;
@@ -94,7 +94,7 @@ impl Saved {
     /// Puts the file back in `place`. Where it got its name from us, by the one call that needs no space.
     pub fn put_back(&self, place: &Path) -> std::io::Result<()> {
         if self.already {
-            return put_in_place(&self.path, place);
+            return put_in_place(&self.path, place, place);
         }
         std::fs::rename(&self.path, place)
     }
@@ -116,7 +116,7 @@ pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<S
     }
     for number in number..number.saturating_add(1000) {
         let path = old_name(place, number);
-        match second_name(place, opened, &path) {
+        match second_name(place, opened, &path, place) {
             Ok(()) => return Ok(Saved { path, already: false }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(failed(e)),
@@ -192,7 +192,8 @@ pub fn rollback(how: &Rollback<'_>) -> Result<PathBuf> {
         (how.on_step)(Step::Save)?;
         let newest = now.or(all.first()).map(|g| g.path.as_path());
         let old = Kept::make(&names, file, newest, next_number(&all)).map_err(named)?;
-        set::exchange(&names, &old.path, &target.path, &lock, &unlock, how.on_step).map_err(named)?;
+        let way = Way { guard: &lock, release: &unlock, on_step: how.on_step };
+        set::go(&names, old, &target.path, &way).map_err(named)?;
         return Ok(target.path.clone());
     }
     lock()?;
@@ -220,7 +221,7 @@ fn one_file(
         }
     };
     let renamed = (how.on_step)(Step::Rename)
-        .and_then(|()| put_in_place(&target.path, store).map_err(|e| named(rename_error(e))));
+        .and_then(|()| put_in_place(&target.path, store, store).map_err(|e| named(rename_error(e))));
     unlock();
     if let Err(e) = renamed {
         if let Some(saved) = saved {

@@ -67,7 +67,7 @@ pub fn resolve(store: &Path) -> Result<PathBuf> {
     // As many links as Linux itself follows.
     for _ in 0..40 {
         // One of ours for a moment, or until the next run after a kill: the store's name is this one.
-        if path.file_name().is_some_and(|name| set::is_led(&path, name)) {
+        if path.file_name().is_some_and(|name| set::is_led(&path, name).unwrap_or(false)) {
             return Ok(path);
         }
         path = match path.file_name() {
@@ -99,7 +99,7 @@ pub fn is_there(path: &Path) -> Result<bool> {
 /// That what is at `path`, if anything, is a file that a rename can replace.
 pub fn replaceable(path: &Path) -> Result<()> {
     match files::look(path)? {
-        Some(_) if path.file_name().is_some_and(|name| set::is_led(path, name)) => Ok(()),
+        Some(_) if path.file_name().is_some_and(|name| set::is_led(path, name).unwrap_or(false)) => Ok(()),
         Some(meta) if !meta.is_file() => Err(Error::new(Kind::Read, "is a folder").in_file(path)),
         _ => Ok(()),
     }

@@ -12,6 +12,7 @@
 //! file before that rename and the next one after it has one of each all the same; no way of changing files
 //! under names that stay can help it.
 
+use super::commit::rename_error;
 use super::files::{self, look, put_in_place, same_file, second_name};
 use super::generations::old_name;
 use super::lock::Current;
@@ -64,7 +65,7 @@ impl<'a> Names<'a> {
         for name in self.in_folder(folder(self.store))? {
             let own = opened.filter(|_| self.store.file_name() == Some(name));
             if !except(name) {
-                second_name(&folder(self.store).join(name), own, &to.join(name))
+                second_name(&folder(self.store).join(name), own, &to.join(name), self.store)
                     .map_err(|e| failed("the current store can't be kept as an old generation", e))?;
             }
         }
@@ -145,7 +146,8 @@ impl Exchanged {
         let now = new_folder(&self.store)?;
         names.link(None, now.0.path(), &|_| false)?;
         let now = Loose::new(&self.store, now);
-        exchange(&names, &now.path, &self.old.path, &|| Ok(()), &|| (), &|_| Ok(()))?;
+        let way = Way { guard: &|| Ok(()), release: &|| (), on_step: &|_| Ok(()) };
+        exchange(&names, &now.path, &self.old.path, &way).map_err(|(e, _)| e)?;
         self.old.forget(&names);
         Ok(())
     }
@@ -185,26 +187,38 @@ pub(super) fn commit(
     on_step(Step::Save)?;
     let old = Kept::make(&names, opened, newest, number)?;
     let made = Loose::new(new.store, made);
-    let release = || current.into_iter().for_each(Current::unlock);
-    if let Err(e) = exchange(&names, &old.path, &made.path, guard, &release, on_step) {
-        // Only where it is the current set under names of its own.
-        if names.are(&old.path).unwrap_or(false) {
-            old.forget(&names);
-        }
-        return Err(e);
-    }
+    let way = Way { guard, release: &|| current.into_iter().for_each(Current::unlock), on_step };
+    let old = go(&names, old, &made.path, &way)?;
     Ok(Exchanged { old, store: new.store.to_owned(), companions: new.companions.to_vec() })
 }
 
-/// Makes the names stand for what `new` holds, by one rename. `old` holds what they stand for now.
-pub(super) fn exchange(
-    names: &Names<'_>,
-    old: &Path,
-    new: &Path,
-    guard: &dyn Fn() -> Result<()>,
-    release: &dyn Fn(),
-    on_step: &dyn Fn(Step) -> Result<()>,
-) -> Result<()> {
+/// What else is done on the way.
+pub(super) struct Way<'a> {
+    /// Before the first name changes: takes the lock that other programs know, and checks that all is as it was.
+    pub guard: &'a dyn Fn() -> Result<()>,
+    /// Lets the lock go.
+    pub release: &'a dyn Fn(),
+    /// Called before each step.
+    pub on_step: &'a dyn Fn(Step) -> Result<()>,
+}
+
+/// Makes the names stand for what the folder `new` holds. `old` is the current set, and is given up again where
+/// that fails.
+pub(super) fn go(names: &Names<'_>, old: Kept, new: &Path, way: &Way<'_>) -> Result<Kept> {
+    match exchange(names, &old.path, new, way) {
+        Ok(()) => Ok(old),
+        Err((e, as_before)) => {
+            if as_before {
+                old.forget(names);
+            }
+            Err(e)
+        }
+    }
+}
+
+/// By one rename. `old` holds what the names stand for now. With an error: whether they are files of that set
+/// again.
+fn exchange(names: &Names<'_>, old: &Path, new: &Path, way: &Way<'_>) -> Result<(), (Error, bool)> {
     let store = names.store;
     let not_moved = |e| failed("can't be moved into place", e);
     let links = || -> Result<()> {
@@ -217,36 +231,39 @@ pub(super) fn exchange(
             _ => not_moved(e),
         })?;
         sync_folder(store)?;
-        guard()?;
+        (way.guard)()?;
         for name in names.names.iter().filter(|n| before.contains(n) || after.contains(n)) {
-            (on_step)(Step::Rename)?;
-            lead(store, name).map_err(not_moved)?;
+            (way.on_step)(Step::Rename)?;
+            lead(store, name).map_err(rename_error)?;
         }
         sync_folder(store)?;
-        (on_step)(Step::Rename)?;
+        (way.on_step)(Step::Rename)?;
         point(store, new).map_err(not_moved)
     };
     if let Err(e) = links() {
-        release();
+        (way.release)();
         // Where that fails too, the names lead to the old files, and the next run makes them files again.
-        let _ = settle(store);
-        return Err(e);
+        return Err((e, settle(store).is_ok()));
     }
-    release();
-    let settled = (on_step)(Step::SyncFolder).and_then(|()| sync_folder(store)).and_then(|()| settle(store));
+    (way.release)();
+    let settled =
+        (way.on_step)(Step::SyncFolder).and_then(|()| sync_folder(store)).and_then(|()| settle(store));
     settled.map_err(|e| match put_back(names, old) {
-        Ok(()) => e,
-        Err(f) => not_put_back(&e, &f),
+        Ok(as_before) => (e, as_before),
+        Err(f) => (not_put_back(&e, &f), false),
     })
 }
 
-/// Back to `old`, from wherever [`settle`] stopped: what is a file already is led there again.
-fn put_back(names: &Names<'_>, old: &Path) -> Result<()> {
+/// Back to `old`, from wherever [`settle`] stopped: what is a file already is led there again. Whether the names
+/// are files again.
+fn put_back(names: &Names<'_>, old: &Path) -> Result<bool> {
     let back = || -> io::Result<()> {
         // All names lead to the new set while they are made links again, to be changed back at once.
-        let links = names.names.iter().filter(|n| !is_led(names.store, n));
         let new = folder(names.store).join(std::fs::read_link(pointer(names.store))?);
-        for name in links {
+        for name in &names.names {
+            if is_led(names.store, name)? {
+                continue;
+            }
             let there = |at: &Path| at.join(name).symlink_metadata().is_ok();
             if there(&new) || there(old) {
                 lead(names.store, name)?;
@@ -255,8 +272,7 @@ fn put_back(names: &Names<'_>, old: &Path) -> Result<()> {
         point(names.store, old)
     };
     back().map_err(|e| failed("can't be put back", e).in_file(names.store))?;
-    let _ = settle(names.store);
-    Ok(())
+    Ok(settle(names.store).is_ok())
 }
 
 /// Makes the names that lead through the pointer files of their own again, and takes the pointer away: at the end
@@ -273,13 +289,13 @@ pub(super) fn settle(store: &Path) -> Result<()> {
     };
     for item in std::fs::read_dir(folder(store)).map_err(not_settled)? {
         let name = item.map_err(not_settled)?.file_name();
-        if !is_led(store, &name) {
+        if !is_led(store, &name).map_err(not_settled)? {
             continue;
         }
         let place = folder(store).join(&name);
         let from = folder(store).join(&target).join(&name);
         let settled = match look(&from)? {
-            Some(_) => put_in_place(&from, &place),
+            Some(_) => put_in_place(&from, &place, store),
             None => std::fs::remove_file(&place),
         };
         settled.map_err(not_settled)?;
@@ -294,10 +310,14 @@ pub(super) fn settle(store: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the store's name is one of our links, for the moment of an exchange or after a kill in it.
-pub(super) fn is_led(store: &Path, name: &OsStr) -> bool {
-    let text = std::fs::read_link(folder(store).join(name));
-    text.is_ok_and(|t| t == Path::new(&pointer_name(store)).join(name))
+/// Whether a name is one of our links, for the moment of an exchange or after a kill in it. Not being told is not
+/// "no": the pointer would be taken from under it.
+pub(super) fn is_led(store: &Path, name: &OsStr) -> io::Result<bool> {
+    match std::fs::read_link(folder(store).join(name)) {
+        Ok(text) => Ok(text == Path::new(&pointer_name(store)).join(name)),
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Whether the current set stands in `folder`, so that it must stay.
