@@ -714,6 +714,69 @@ fn a_companion_of_another_password_goes_with_the_old_store() {
 }
 
 #[test]
+fn the_extension_may_be_left_out_as_mq_does() {
+    let dir = scratch();
+    let kdb = dir.path().join("client.kdb");
+    convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &[]);
+    let ferry = |args: &[&str]| must(keyferry().current_dir(dir.path()).args(args).env("KEYFERRY_PASSWORD", "changeit"));
+    let bundle = testdata("java/material/ec.chain");
+    let bundle = bundle.to_str().unwrap();
+    for args in [
+        &["list", "client"][..],
+        &["show", "client", "server"],
+        &["rebuild", "kdb:client", "--bundle", bundle],
+        &["status", "client"],
+        &["default", "client", "server"],
+        &["diff", "client", "client.kdb"],
+        &["convert", "client", "out.jks", "--label", "server"],
+        &["rebuild", "new.jks", "--bundle", bundle, "--key", "client#server"],
+        &["stash", "client"],
+        &["rollback", "client"],
+        &["prune", "client"],
+    ] {
+        assert!(ferry(args).err.contains("client is taken for client.kdb"), "{args:?}");
+    }
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.retain(|n| n.starts_with("client") && !n.starts_with("client.kdb") && n != "client.sth");
+    assert!(names.is_empty(), "{names:?}");
+    // A file of that very name is meant by it.
+    std::fs::copy(testdata("p12/jdk17-default.p12"), dir.path().join("client")).unwrap();
+    let p12 = must(
+        keyferry().current_dir(dir.path()).args(["list", "client"]).env("KEYFERRY_PASSWORD", "changeit"),
+    );
+    assert!(!p12.err.contains("taken"), "{}", p12.err);
+    assert_eq!(run(keyferry().current_dir(dir.path()).args(["list", "jks:other"])).status, 3);
+}
+
+#[test]
+fn the_label_that_mq_looks_for_is_given_to_one_key() {
+    let dir = scratch();
+    let source = testdata("p12/jdk17-default.p12");
+    let label = |to: &str, more: &[&str]| {
+        let mut command = keyferry();
+        command.args(["convert", "--mq-label", "MqAdmin"]).args(more).arg(&source).arg(dir.path().join(to));
+        run(command.env("KEYFERRY_PASSWORD", "changeit"))
+    };
+    let refused = label("several.kdb", &[]);
+    assert!(refused.status == 5 && refused.err.contains("--label"), "{}", refused.err);
+    for to in ["x.kdb", "x.jks", "x.p12", "x.pem"] {
+        let ran = label(to, &["--label", "server"]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let path = dir.path().join(to);
+        let secrets = Passwords::one("changeit");
+        let key = keys(&read(&path, &secrets), &secrets);
+        assert_eq!(key.keys().collect::<Vec<_>>(), ["ibmwebspheremqmqadmin"], "{to}");
+    }
+    let seen = their_view(&dir.path().join("x.kdb"), "changeit");
+    assert!(seen.iter().any(|e| e.starts_with("ibmwebspheremqmqadmin key")), "{seen:?}");
+    assert_eq!(label("none.kdb", &["--label", "root-ca"]).status, 5);
+    assert_eq!(label("none.kdb", &["--certs-only"]).status, 2);
+}
+
+#[test]
 fn a_store_that_gskit_has_open_is_left_alone() {
     let dir = scratch();
     let kdb = dir.path().join("x.kdb");

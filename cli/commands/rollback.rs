@@ -26,7 +26,7 @@ Examples:
 
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let path = file(&args.store)?;
+    let path = file(&StoreArg::parse_existing(&program.ui, &args.store))?;
     let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
     let current = rollback(&path, &program.session()?, &on_step).map_err(|e| e.in_file(&path))?;
@@ -35,8 +35,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
 }
 
 /// The file that a STORE argument means, links resolved.
-pub fn file(store: &std::ffi::OsStr) -> Result<std::path::PathBuf> {
-    let store = StoreArg::parse(store);
+pub fn file(store: &StoreArg) -> Result<std::path::PathBuf> {
     if store.is_stdio() {
         return Err(Failure::usage("standard input has no generations"));
     }

@@ -25,6 +25,11 @@ pub trait Format: Sync {
     /// File name extensions that stand for it when an output is named, without the dot.
     fn suffixes(&self) -> &'static [&'static str];
 
+    /// The extension that programs of this format put to a name themselves, so that people leave it out.
+    fn implied_suffix(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What it can hold.
     fn carries(&self) -> Carries;
 

@@ -60,6 +60,10 @@ impl Format for Kdb {
         &["kdb"]
     }
 
+    fn implied_suffix(&self) -> Option<&'static str> {
+        Some("kdb")
+    }
+
     fn carries(&self) -> Carries {
         Carries {
             items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Request, ItemKind::Secret],
