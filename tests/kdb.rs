@@ -714,11 +714,35 @@ fn a_companion_of_another_password_goes_with_the_old_store() {
 }
 
 #[test]
+fn a_trusted_leaf_vouches_for_nobody_in_another_format() {
+    let dir = scratch();
+    let letters = |options: &[&str], name: &str| {
+        let (kdb, nss) = (dir.path().join(format!("{name}.kdb")), dir.path().join(name));
+        let mut to_kdb = keyferry();
+        to_kdb.arg("convert").arg(testdata("demo/alice.p12")).arg(&kdb).args(options);
+        must(to_kdb.env("KEYFERRY_PASSWORD", "demo-only"));
+        must(keyferry().arg("convert").arg(&kdb).arg(format!("nss:{}", nss.display())));
+        let listed = must(Command::new("certutil").args(["-L", "-d"]).arg(format!("sql:{}", nss.display())));
+        let lines = listed.out.lines().filter(|l| l.contains(','));
+        let split =
+            lines.filter_map(|l| l.rsplit_once(' ')).map(|(l, t)| (l.trim().to_owned(), t.to_owned()));
+        split.collect::<BTreeMap<_, _>>()
+    };
+    // GSKit marks all three as trusted. With C a certificate vouches for others, whatever it is.
+    let own = letters(&[], "own");
+    assert_eq!((&*own["alice"], &*own["SSS Demo Root CA"]), ("u,u,u", "CT,C,C"), "{own:?}");
+    let peer = letters(&["--certs-only"], "peer");
+    assert_eq!(peer["alice"], "P,P,P", "{peer:?}");
+}
+
+#[test]
 fn the_extension_may_be_left_out_as_mq_does() {
     let dir = scratch();
     let kdb = dir.path().join("client.kdb");
     convert(&testdata("p12/jdk17-default.p12"), "changeit", &kdb, &[]);
-    let ferry = |args: &[&str]| must(keyferry().current_dir(dir.path()).args(args).env("KEYFERRY_PASSWORD", "changeit"));
+    let ferry = |args: &[&str]| {
+        must(keyferry().current_dir(dir.path()).args(args).env("KEYFERRY_PASSWORD", "changeit"))
+    };
     let bundle = testdata("java/material/ec.chain");
     let bundle = bundle.to_str().unwrap();
     for args in [

@@ -55,6 +55,12 @@ pub trait Format: Sync {
         None
     }
 
+    /// Takes down what an entry says of trust where its source could say no less: in a format that means it for
+    /// anchors, a leaf that some other format merely trusts must not become one.
+    fn fit_trust(&self, entry: &mut Entry) {
+        let _ = entry;
+    }
+
     /// A private key's PKCS#8 as it comes back, where the format keeps a key's numbers and not the bytes
     /// around them; `None` where bytes come back as they went in.
     fn canonical_key(&self, pkcs8: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -190,7 +190,7 @@ fn select(mut store: Store, job: &Convert<'_>) -> Result<Store> {
 /// Gives the one key its label.
 fn relabel(store: &mut Store, label: &str, labels: Labels) -> Result<()> {
     let folded = |text: &str| match labels {
-        Labels::Unique(fold) => fold(text),
+        Labels::Unique(fold) => fold(text).into_owned(),
         _ => text.to_owned(),
     };
     let is_key = |e: &Entry| matches!(e.item, Item::Key { .. });
