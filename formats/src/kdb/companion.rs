@@ -128,13 +128,17 @@ fn write_stash(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) ->
     let fits = current.is_some_and(|c| stash::read(c).is_ok_and(|p| p.bytes() == password.bytes()));
     let form = match change.stash {
         _ if fits => return Ok(()),
-        Stash::None => return Ok(without_stash(current.is_some(), to, losses)),
+        Stash::None => {
+            without_stash(current.is_some(), to, losses);
+            return Ok(());
+        }
         Stash::Form(form) => form,
         Stash::AsBefore => current.map_or(stash::Form::Two, |c| stash::form_of(c)),
     };
     if password.bytes().contains(&0) {
         losses.push(Loss::new(LossKind::Note, "", "no .sth was written: it can't hold a zero byte"));
-        return Ok(without_stash(current.is_some(), to, losses));
+        without_stash(current.is_some(), to, losses);
+        return Ok(());
     }
     let bytes = stash::write(password, form, &change.writer.session.rng)?;
     to.companion("sth")?.put(&bytes)

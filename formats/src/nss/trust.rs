@@ -182,7 +182,7 @@ pub fn lower_leaf(entry: &mut Entry) {
     let kept = entry.attr(super::decode::NAME, ATTR).and_then(Words::of_attr);
     let is_key = matches!(entry.item, Item::Key { .. });
     if let Some(trust) = entry.trust.as_mut().filter(|_| anchored)
-        && !kept.is_some_and(|w| w.trust().levels == trust.levels)
+        && kept.is_none_or(|w| w.trust().levels != trust.levels)
     {
         let becomes = if is_key { Level::Unset } else { Level::Peer };
         let levels = trust.levels.iter_mut().chain(trust.usages.iter_mut().map(|(_, level)| level));
