@@ -196,9 +196,39 @@ fn oddities_are_read_with_a_warning() {
         b.extend_from_within(80..5080);
     });
     assert_eq!((twice.entries.len(), twice.warnings.len()), (2, 2), "{:?}", twice.warnings);
+    // The record's own label counts, and numbers don't; a label may be no text, and flags have odd tails.
+    let label = |b: &[u8], nth: usize| {
+        let places = b.windows(11).enumerate().filter(|(_, w)| *w == b"golden root");
+        places.map(|(at, _)| at).nth(nth).unwrap()
+    };
+    let at = [label(&good, 0), label(&good, 1)];
+    let plain = |change: &dyn Fn(&mut Vec<u8>)| {
+        let (world, mut bytes) = (World::new(), good.clone());
+        change(&mut bytes);
+        let read = world.load(&Source::memory("odd.kdb", bytes), nobody()).unwrap().store;
+        assert!(read.entries.len() == 1 && read.warnings.is_empty(), "{:?}", read.warnings);
+        read.entries.into_iter().next().unwrap()
+    };
+    assert_eq!(plain(&|b| b[at[1]] = b'X').label_text(), "golden root");
+    assert_eq!(plain(&|b| b[87] = 9).label_text(), "golden root");
+    assert_eq!(plain(&|b| b[at[1] + 11..at[1] + 60].fill(0)).label_text(), "golden root");
+    assert_eq!(plain(&|b| b[at[0]] = 0xff).label.unwrap().bytes(), b"\xffolden root");
+    assert!(plain(&|b| b[at[0] + 13] = 0).trust.unwrap().is_full_anchor());
     // A PKCS#12 is one whatever it is called.
     let source = Source::memory("really.kdb", std::fs::read(testdata("p12/jdk17-default.p12")).unwrap());
     assert_eq!(World::new().load(&source, &Passwords::one("changeit")).unwrap().format.name(), "p12");
+}
+
+#[test]
+fn a_key_that_no_password_opens_leaves_the_others_readable() {
+    let (world, secrets) = (World::new(), Passwords::one("secret1"));
+    let store = read(&testdata("kdb/bad-key.kdb"), &secrets);
+    assert_eq!(store.entries.len(), 3);
+    let e = seen(&store, &world.ctx(&secrets)).unwrap_err();
+    assert!(e.kind() == Kind::Password && e.to_string().contains("client one"), "{e}");
+    let listed =
+        must(keyferry().arg("list").arg(testdata("kdb/bad-key.kdb")).env("KEYFERRY_PASSWORD", "secret1"));
+    assert_eq!(listed.out.lines().count(), 4, "{}", listed.out);
 }
 
 #[test]
@@ -334,6 +364,17 @@ fn gskit_reads_our_databases_in_every_format_with_either_stash() {
             gskit(&["open-stashed"], &kdb, &[]);
             assert_eq!(their_view(&kdb, PASSWORD), our_view(&kdb), "{format} {form}");
         }
+    }
+    // A password that is longer than a stash usually is.
+    let long = "Kdb-é".repeat(50);
+    for form in ["1", "2"] {
+        let kdb = dir.path().join(format!("long-{form}.kdb"));
+        let mut command = keyferry();
+        command.arg("convert").arg(testdata("demo/alice.p12")).arg(&kdb).args(["--kdb-stash", form]);
+        command.args(["--to-password", "env:NEW"]);
+        must(command.env("KEYFERRY_PASSWORD", "demo-only").env("NEW", &long));
+        gskit(&["open-stashed"], &kdb, &[]);
+        assert_eq!(their_view(&kdb, &long), our_view(&kdb), "{form}");
     }
     // A companion is made only where there is something for it.
     assert!(!dir.path().join("out-6-2.rdb").exists());
