@@ -3,13 +3,15 @@
 use super::Program;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
+use formats::jobs::rollback::rollback;
 use formats::storeset::{self, Lock};
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
 ///
 /// By one rename, as an update does it. The store that was current becomes a generation that a second
-/// rollback does not return to: that one goes further back.
+/// rollback does not return to: that one goes further back. An old generation that is a folder holds a key
+/// database with its stash and requests, and all of them come back together.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -24,17 +26,16 @@ Examples:
 
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let path = file(&args.store)?;
+    let path = file(&StoreArg::parse_existing(&program.ui, &args.store))?;
     let _lock = Lock::take(&path)?;
     let on_step = crate::failpoint::on_step();
-    let current = storeset::rollback(&path, &on_step).map_err(|e| e.in_file(&path))?;
+    let current = rollback(&path, &program.session()?, &on_step).map_err(|e| e.in_file(&path))?;
     program.ui.note(&format!("{}: back to {}", shown(&path), shown(&current)));
     Ok(())
 }
 
 /// The file that a STORE argument means, links resolved.
-pub fn file(store: &std::ffi::OsStr) -> Result<std::path::PathBuf> {
-    let store = StoreArg::parse(store);
+pub fn file(store: &StoreArg) -> Result<std::path::PathBuf> {
     if store.is_stdio() {
         return Err(Failure::usage("standard input has no generations"));
     }

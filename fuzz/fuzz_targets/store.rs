@@ -3,10 +3,20 @@
 
 use formats::model::Entry;
 use formats::place::{Source, Staging};
-use formats::{Budget, Ctx, OnePassword, Options, Session};
+use formats::{Budget, Ctx, NoSecrets, OnePassword, Options, Secrets, Session};
 
 /// Reads `data` as `name`, under the password of its seeds. What was read must be readable again after it was written.
 pub fn read(name: &str, password: &str, data: &[u8]) {
+    through(name, &OnePassword::new(password), password, data);
+}
+
+/// The same without the password where it is read.
+#[allow(dead_code, reason = "for formats that can be read without one")]
+pub fn read_unproved(name: &str, password: &str, data: &[u8]) {
+    through(name, &NoSecrets, password, data);
+}
+
+fn through(name: &str, from: &dyn Secrets, password: &str, data: &[u8]) {
     let format = formats::by_name(name).expect("a format of the table");
     let secrets = OnePassword::new(password);
     let options = Options::default();
@@ -14,7 +24,8 @@ pub fn read(name: &str, password: &str, data: &[u8]) {
     // Small, so that the time goes into decoding and not into derivations.
     session.budget = Budget::new(3_000, 30_000);
     let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
-    let Ok(store) = format.read(&Source::memory("fuzz", data.to_vec()), &ctx) else { return };
+    let unproved = Ctx { secrets: from, ..ctx };
+    let Ok(store) = format.read(&Source::memory("fuzz", data.to_vec()), &unproved) else { return };
     for secret in store.entries.iter().filter_map(Entry::secret) {
         let _ = secret.open(&ctx);
     }

@@ -11,6 +11,7 @@ pub mod list;
 mod nicknames;
 mod prepare;
 pub mod rebuild;
+pub mod rollback;
 pub mod stash;
 pub mod tree;
 mod verify;
