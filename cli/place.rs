@@ -2,8 +2,9 @@
 
 use crate::error::{Failure, Result};
 use crate::ui::Ui;
+use formats::error::Printable;
 use formats::place::{Identity, Source};
-use formats::{Error, Format, by_name, by_suffix, names};
+use formats::{Error, FORMATS, Format, by_name, by_suffix, names};
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -36,18 +37,48 @@ impl StoreArg {
         }
     }
 
+    /// The same for a store that is there, with the extension that its own programs would put to the name (IBM MQ
+    /// takes `client` for `client.kdb`) where nothing has the name as it is; that is said.
+    pub fn parse_existing(ui: &Ui, text: &OsStr) -> StoreArg {
+        let mut store = StoreArg::parse(text);
+        if let Some(whole) = store.with_implied_suffix() {
+            ui.note(&format!(
+                "{} is taken for {}",
+                Printable(&store.name()),
+                Printable(&whole.to_string_lossy())
+            ));
+            store.path = whole;
+        }
+        store
+    }
+
+    fn with_implied_suffix(&self) -> Option<PathBuf> {
+        if self.is_stdio() || self.path.file_name().is_none() || self.path.symlink_metadata().is_ok() {
+            return None;
+        }
+        let formats = FORMATS.iter().filter(|f| self.format.is_none_or(|own| own.name() == f.name()));
+        let names = formats.filter_map(|f| f.implied_suffix()).map(|suffix| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(".");
+            name.push(suffix);
+            PathBuf::from(name)
+        });
+        names.into_iter().find(|name| name.is_file())
+    }
+
     /// Splits `#LABEL` off, at the first `#` whose left side exists.
-    pub fn parse_with_label(text: &OsStr) -> (StoreArg, Option<String>) {
+    pub fn parse_with_label(ui: &Ui, text: &OsStr) -> (StoreArg, Option<String>) {
         let bytes = text.as_bytes();
         let marks = bytes.iter().enumerate().filter(|(_, b)| **b == b'#').map(|(at, _)| at);
         for at in marks {
             let left = StoreArg::parse(OsStr::from_bytes(&bytes[..at]));
-            if left.is_stdio() || left.path.exists() {
+            if left.is_stdio() || left.path.exists() || left.with_implied_suffix().is_some() {
+                let left = StoreArg::parse_existing(ui, &left.text);
                 let label = String::from_utf8_lossy(&bytes[at + 1..]).into_owned();
                 return (left, (!label.is_empty()).then_some(label));
             }
         }
-        (StoreArg::parse(text), None)
+        (StoreArg::parse_existing(ui, text), None)
     }
 
     /// It is `-`.
@@ -165,6 +196,7 @@ fn is_binary(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::Color;
 
     fn parse(text: &str) -> (Option<&'static str>, String) {
         let s = StoreArg::parse(OsStr::new(text));
@@ -188,7 +220,7 @@ mod tests {
         std::fs::write(&file, b"x").expect("file");
         let file = file.to_str().expect("text");
         let split = |t: String| {
-            let (s, l) = StoreArg::parse_with_label(OsStr::new(&t));
+            let (s, l) = StoreArg::parse_with_label(&Ui::new(Color::Never, true), OsStr::new(&t));
             (s.format.map(|f| f.name()), s.name(), l)
         };
         assert_eq!(split(format!("{file}#c#d")), (None, file.into(), Some("c#d".into())));

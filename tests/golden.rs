@@ -234,7 +234,12 @@ impl Case {
         let outcome = loaded.and_then(|l| Ok((opened(&l)?, l)));
         match (outcome, self.is_ok()) {
             (Err(e), true) => Err(format!("{:?}: {e}", e.kind())),
-            (Ok(_), false) => Err(format!("reads, but should be {}", self.manifest["expect"])),
+            // One entry of several may be what is wrong.
+            (Ok((_, loaded)), false) => match loaded.store.defects.first() {
+                Some(defect) if self.manifest["error"] == defect.kind().name() => Ok(()),
+                Some(defect) => Err(format!("{:?}: {defect}", defect.kind())),
+                None => Err(format!("reads, but should be {}", self.manifest["expect"])),
+            },
             (Err(e), false) => self.check_error(&e),
             (Ok((seen, loaded)), true) => {
                 self.check_format(loaded.format)?;

@@ -682,6 +682,7 @@ fn every_store_fits_into_a_database() {
             to_ctx: world.ctx(&to),
             labels: Vec::new(),
             certs_only: false,
+            key_label: None,
             allow: jobs::AllowLoss::All,
             force: false,
             on_step: &|_| Ok(()),

@@ -94,6 +94,7 @@ impl World {
             to_ctx: self.ctx(to),
             labels: Vec::new(),
             certs_only: false,
+            key_label: None,
             allow: jobs::AllowLoss::All,
             force: false,
             on_step: &|_| Ok(()),

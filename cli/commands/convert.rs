@@ -40,6 +40,11 @@ pub struct Args {
     #[arg(long)]
     certs_only: bool,
 
+    /// Label the one key as IBM MQ looks for it: ibmwebspheremq and USER, in lower case. USER is the user that the
+    /// client runs as, or a queue manager
+    #[arg(long, value_name = "USER", value_parser = mq_label, conflicts_with = "certs_only")]
+    mq_label: Option<String>,
+
     #[command(flatten)]
     loss: LossOptions,
 
@@ -55,11 +60,20 @@ const EXAMPLES: &str = "\
 Examples:
   keyferry convert ca-bundle.pem trust.jks --to-password env:TRUST_PW
   keyferry convert client.p12 client.jks --password file:client.pw
+  keyferry convert client.p12 client.kdb --label alice --mq-label alice
   keyferry convert client.jks - --to pem --label alice --to-password none";
+
+/// The label by which MQ finds the key of a user.
+fn mq_label(user: &str) -> std::result::Result<String, &'static str> {
+    match user.trim() {
+        "" => Err("the name of a user is wanted"),
+        user => Ok(format!("ibmwebspheremq{}", user.to_lowercase())),
+    }
+}
 
 /// Converts.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let from = StoreArg::parse(&args.src);
+    let from = StoreArg::parse_existing(&program.ui, &args.src);
     let to = Destination::resolve(&args.dst, args.to)?;
     let source = from.open()?;
     if to.is_file(source.identity()) && !args.force {
@@ -86,6 +100,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         to_ctx: Ctx { secrets: &to_secrets, options, session: &session },
         labels: args.label.clone(),
         certs_only: args.certs_only,
+        key_label: args.mq_label.clone(),
         allow: allow.clone(),
         force: args.force,
         on_step: &on_step,

@@ -38,7 +38,7 @@ Examples:
 /// Shows or sets it.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let arg = StoreArg::parse(&args.store);
+    let arg = StoreArg::parse_existing(&program.ui, &args.store);
     let Some(label) = &args.label else { return show(program, &arg) };
     if arg.is_stdio() {
         return Err(Failure::usage("a store that is changed must be a file"));

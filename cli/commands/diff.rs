@@ -38,7 +38,8 @@ Examples:
 /// Compares.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let stores = [StoreArg::parse(&args.a), StoreArg::parse(&args.b)];
+    let stores =
+        [StoreArg::parse_existing(&program.ui, &args.a), StoreArg::parse_existing(&program.ui, &args.b)];
     if stores.iter().all(StoreArg::is_stdio) {
         return Err(Failure::usage("standard input can be one store only"));
     }

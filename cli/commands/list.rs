@@ -97,7 +97,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.json || args.jsonl {
         program.ui.errors_as_json();
     }
-    let named: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
+    let named: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();

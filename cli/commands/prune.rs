@@ -3,7 +3,7 @@
 use super::Program;
 use super::rollback::file;
 use crate::error::Result;
-use crate::place::shown;
+use crate::place::{StoreArg, shown};
 use crate::time::span;
 use formats::storeset::{self, Lock};
 use std::ffi::OsString;
@@ -39,7 +39,7 @@ Examples:
 
 /// Prunes.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let path = file(&args.store)?;
+    let path = file(&StoreArg::parse_existing(&program.ui, &args.store))?;
     let now = program.session()?.now_ms;
     // A dry run writes nothing, not even a lock file.
     let _lock = if args.dry_run { None } else { Some(Lock::take(&path)?) };

@@ -84,12 +84,12 @@ impl Opened<'_> {
 
 /// Rebuilds.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
+    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     if let Some(bad) = stores.iter().find(|s| s.is_stdio()) {
         return Err(Failure::usage(format!("{}: a store that is rebuilt must be a file", bad.name())));
     }
-    let bundles: Vec<_> = args.bundle.iter().map(|s| StoreArg::parse(s)).collect();
-    let (key, key_label) = args.key.as_deref().map(StoreArg::parse_with_label).unzip();
+    let bundles: Vec<_> = args.bundle.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
+    let (key, key_label) = args.key.as_deref().map(|k| StoreArg::parse_with_label(&program.ui, k)).unzip();
     let named: Vec<&StoreArg> = stores.iter().chain(&bundles).chain(&key).collect();
     if named.iter().filter(|s| s.is_stdio()).count() > 1 {
         return Err(Failure::usage("standard input can be one store only"));

@@ -4,14 +4,15 @@ use super::Program;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
 use formats::error::Printable;
-use formats::{jobs, storeset};
+use formats::jobs::rollback::rollback;
+use formats::storeset;
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
 ///
-/// By one rename, as an update does it; an NSS database gets its rows back where it is, in one transaction.
-/// The store that was current becomes a generation that a second rollback does not return to: that one goes
-/// further back.
+/// By one rename, as an update does it; an NSS database gets its rows back where it is, in one transaction. The store that was current becomes a generation that a second
+/// rollback does not return to: that one goes further back. An old generation that is a folder holds a key
+/// database with its stash and requests, and all of them come back together.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -26,9 +27,9 @@ Examples:
 
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let path = file(&args.store)?;
+    let path = file(&StoreArg::parse_existing(&program.ui, &args.store))?;
     let on_step = crate::failpoint::on_step();
-    let done = jobs::rollback::rollback(&path, &on_step)?;
+    let done = rollback(&path, &program.session()?, &on_step)?;
     for warning in &done.warnings {
         program.ui.warn(&Printable(warning).to_string());
     }
@@ -37,8 +38,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
 }
 
 /// The file that a STORE argument means, links resolved.
-pub fn file(store: &std::ffi::OsStr) -> Result<std::path::PathBuf> {
-    let store = StoreArg::parse(store);
+pub fn file(store: &StoreArg) -> Result<std::path::PathBuf> {
     if store.is_stdio() {
         return Err(Failure::usage("standard input has no generations"));
     }

@@ -50,7 +50,7 @@ Examples:
 /// Shows.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let store = StoreArg::parse(&args.store);
+    let store = StoreArg::parse_existing(&program.ui, &args.store);
     let source = store.open()?;
     let passwords = program.passwords(&[&store])?;
     let secrets = passwords.of(&store);

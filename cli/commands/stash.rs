@@ -32,7 +32,7 @@ Examples:
 /// Writes it.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let arg = StoreArg::parse(&args.store);
+    let arg = StoreArg::parse_existing(&program.ui, &args.store);
     if arg.is_stdio() {
         return Err(Failure::usage("a stash stands beside a file"));
     }

@@ -78,13 +78,13 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.json {
         ui.errors_as_json();
     }
-    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse(s)).collect();
+    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     let passwords = program.passwords(&stores.iter().collect::<Vec<_>>())?;
     let session = program.session()?;
     let mut failed = None;
     let mut all = Vec::new();
     for store in &stores {
-        let path = file(&store.text)?;
+        let path = file(store)?;
         let (status, error) = status(store, &path, &passwords, &session);
         if let Some(e) = error {
             ui.store_error(&status.store, &e);

@@ -25,6 +25,11 @@ pub trait Format: Sync {
     /// File name extensions that stand for it when an output is named, without the dot.
     fn suffixes(&self) -> &'static [&'static str];
 
+    /// The extension that programs of this format put to a name themselves, so that people leave it out.
+    fn implied_suffix(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What it can hold.
     fn carries(&self) -> Carries;
 
@@ -48,6 +53,12 @@ pub trait Format: Sync {
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {
         let _ = entry;
         None
+    }
+
+    /// Takes down what an entry says of trust where its source could say no less: in a format that means it for
+    /// anchors, a leaf that some other format merely trusts must not become one.
+    fn fit_trust(&self, entry: &mut Entry) {
+        let _ = entry;
     }
 
     /// A private key's PKCS#8 as it comes back, where the format keeps a key's numbers and not the bytes
@@ -76,6 +87,11 @@ pub trait Format: Sync {
 
     /// Kinds of entry that stand in a file beside the store, and so can't go to standard output.
     fn beside(&self) -> &'static [ItemKind] {
+        &[]
+    }
+
+    /// Suffixes of the files that belong to a store beside it, and open only with it.
+    fn companions(&self) -> &'static [&'static str] {
         &[]
     }
 

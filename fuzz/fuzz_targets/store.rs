@@ -3,16 +3,26 @@
 
 use formats::model::Entry;
 use formats::place::{Source, Staging};
-use formats::{Budget, Ctx, OnePassword, Options, Session};
+use formats::{Budget, Ctx, NoSecrets, OnePassword, Options, Secrets, Session};
 
 /// Reads `data` as `name`, under the password of its seeds. What was read must be readable again after it was written.
-#[allow(dead_code)] // a folder has no bytes
+#[allow(dead_code, reason = "a folder has no bytes")]
 pub fn read(name: &str, password: &str, data: &[u8]) {
     read_from(name, password, &Source::memory("fuzz", data.to_vec()));
 }
 
 /// The same from anywhere.
 pub fn read_from(name: &str, password: &str, source: &Source) {
+    through(name, &OnePassword::new(password), password, source);
+}
+
+/// The same without the password where it is read.
+#[allow(dead_code, reason = "for formats that can be read without one")]
+pub fn read_unproved(name: &str, password: &str, data: &[u8]) {
+    through(name, &NoSecrets, password, &Source::memory("fuzz", data.to_vec()));
+}
+
+fn through(name: &str, from: &dyn Secrets, password: &str, source: &Source) {
     let format = formats::by_name(name).expect("a format of the table");
     let secrets = OnePassword::new(password);
     let options = Options::default();
@@ -20,7 +30,8 @@ pub fn read_from(name: &str, password: &str, source: &Source) {
     // Small, so that the time goes into decoding and not into derivations.
     session.budget = Budget::new(3_000, 30_000);
     let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
-    let Ok(store) = format.read(source, &ctx) else { return };
+    let unproved = Ctx { secrets: from, ..ctx };
+    let Ok(store) = format.read(source, &unproved) else { return };
     for secret in store.entries.iter().filter_map(Entry::secret) {
         let _ = secret.open(&ctx);
     }

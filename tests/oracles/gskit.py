@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -512,6 +513,28 @@ def c_open_stashed(a):
     return c_ssl_init(a)
 
 
+def c_watch(a):
+    """Open the database again and again until standard input ends: by key management with a password, else as a
+    client does. Says `ready` after the first time. What went wrong, and which numbers of labels were seen."""
+    km = Km() if a.pw is not None else None
+    opens, failures, counts = 0, [], set()
+    while not select.select([sys.stdin], [], [], a.pause / 1000)[0]:
+        opens += 1
+        try:
+            if km:
+                h = km.open(a.db, a.pw, "ro")
+                counts.add(len(km.label_list(h)))
+                km.close(h)
+            else:
+                lib, env, _ = ssl_env(a)
+                lib.gsk_environment_close(C.byref(env))
+        except GskError as e:
+            failures.append(str(e))
+        if opens == 1:
+            print("ready", flush=True)
+    return {"opens": opens, "failures": failures, "counts": sorted(counts)}
+
+
 def c_handshake(a):
     """TLS 1.2 client against host:port, key database + stash as a real client would use them."""
     lib, env, must = ssl_env(a)
@@ -613,6 +636,7 @@ def main():
     cmd("validate", c_validate, label)
     cmd("open-stashed", c_open_stashed, sth, pw=False)
     cmd("ssl-init", c_ssl_init, sth, ("--label", {}), pw="optional")
+    cmd("watch", c_watch, sth, ("--pause", {"type": float, "default": 0, "metavar": "MS"}), pw="optional")
     cmd("handshake", c_handshake, sth, ("--label", {}), ("--connect", {"required": True}),
         ("--send", {"default": "hello"}), pw="optional")
     a = ap.parse_args()

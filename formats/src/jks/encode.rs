@@ -194,13 +194,6 @@ impl Encoder<'_> {
     }
 
     fn key(&mut self, entry: &Entry, key: &Secret, chain: &[Link]) -> Result<()> {
-        // JDK 17: the store loads, but `keytool -list` dies of it and shows no entry. In a JKS it lives.
-        if chain.is_empty() && self.variant.name == JCEKS.name {
-            return Err(Error::refused(
-                "a jceks with a key that has no certificate is one keytool can't list",
-            )
-            .hint("give the key its certificate, or write jks"));
-        }
         let body = self.protected(entry, key, Self::seal_private)?;
         self.head.extend(length(body.len(), "the protected key")?.to_be_bytes());
         self.out.put(&self.head)?;

@@ -115,8 +115,16 @@ impl Format for Jceks {
 
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {
         let nameless = |k: &Secret| k.opened().is_some_and(|k| k.algorithm.is_none());
-        matches!(&entry.item, Item::Symmetric(key) if nameless(key))
-            .then(|| "a secret key without the name of its algorithm is no key to Java".to_owned())
+        match &entry.item {
+            Item::Symmetric(key) if nameless(key) => {
+                Some("a secret key without the name of its algorithm is no key to Java".to_owned())
+            }
+            // JDK 17: the store loads, but `keytool -list` dies of it and shows no entry. In a JKS it lives.
+            Item::Key { chain, .. } if chain.is_empty() => {
+                Some("keytool can't list a jceks that holds a key without a certificate; jks can".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn detect(&self, probe: &Probe<'_>) -> Match {

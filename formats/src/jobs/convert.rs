@@ -6,8 +6,8 @@ use super::prepare::{Kept, loss_of, prepare};
 use super::{AllowLoss, Input, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::model::{Item, ItemKind, Loss, Store};
+use crate::format::{Format, Labels};
+use crate::model::{Entry, Item, ItemKind, Label, Loss, LossKind, Store};
 use crate::place::{Source, Staging};
 use crate::storeset::{self, Step};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub struct Convert<'a> {
     /// Leave keys, requests and secret keys out on purpose: the chain of a key becomes certificates, its
     /// issuers without trust.
     pub certs_only: bool,
+    /// The label that the one key gets.
+    pub key_label: Option<String>,
     /// Which losses are accepted.
     pub allow: AllowLoss,
     /// Replace a destination that exists.
@@ -115,8 +117,19 @@ fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Conve
     let mut staging = Staging::beside(&target);
     report.written = build.stage(&mut staging, &mut report.losses)?;
     if report.written {
-        let how = storeset::Commit { store: &target, expected, content: None, on_step: job.on_step };
-        report.old = storeset::commit(staging, &how)?.old;
+        let how = storeset::Commit {
+            store: &target,
+            expected,
+            content: None,
+            companions: job.to_format.companions(),
+            on_step: job.on_step,
+        };
+        let committed = storeset::commit(staging, &how)?;
+        if committed.is_set() {
+            let detail = "its companions changed with it; a program that was just opening them may have to start again";
+            report.losses.push(Loss::new(LossKind::Note, "", detail));
+        }
+        report.old.clone_from(&committed.old);
         // The store is the new one whatever becomes of the old.
         if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {
             report.warnings.push(e.to_string());
@@ -167,7 +180,36 @@ fn select(mut store: Store, job: &Convert<'_>) -> Result<Store> {
         }
         store.entries = public.into_entries();
     }
+    if let Some(label) = &job.key_label {
+        relabel(&mut store, label, job.to_format.carries().labels)
+            .map_err(|e| e.in_file(job.from.source.path()))?;
+    }
     Ok(store)
+}
+
+/// Gives the one key its label.
+fn relabel(store: &mut Store, label: &str, labels: Labels) -> Result<()> {
+    let folded = |text: &str| match labels {
+        Labels::Unique(fold) => fold(text).into_owned(),
+        _ => text.to_owned(),
+    };
+    let is_key = |e: &Entry| matches!(e.item, Item::Key { .. });
+    if store.entries.iter().any(|e| !is_key(e) && folded(&e.label_text()) == folded(label)) {
+        return Err(Error::refused(format!("an entry that is no key has the label \"{label}\" already")));
+    }
+    let mut keys = store.entries.iter_mut().filter(|e| is_key(e));
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => {
+            key.label = Some(Label::from(label.to_owned()));
+            Ok(())
+        }
+        (None, _) => Err(Error::refused(format!("there is no key to be labelled \"{label}\""))),
+        (Some(_), Some(_)) => {
+            let many = keys.count() + 2;
+            Err(Error::refused(format!("one of {many} keys can be labelled \"{label}\", not all of them"))
+                .hint("choose it with --label; keyferry list --kind key shows them"))
+        }
+    }
 }
 
 fn counts(store: &Store) -> Vec<(ItemKind, usize)> {

@@ -94,6 +94,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
             store: &path,
             expected: source.identity(),
             content: Some(source.bytes()?),
+            companions: format.companions(),
             on_step: job.on_step,
         };
         report.old = storeset::commit(staging, &how)?.old;

@@ -42,6 +42,7 @@ pub(super) fn prepare(
         }
         kept.into_entries()
     };
+    entries.iter_mut().for_each(|e| to.fit_trust(e));
     if to.flat() {
         entries = super::flat::flatten(entries, to, &mut losses);
     }

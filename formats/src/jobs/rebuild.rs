@@ -210,6 +210,7 @@ fn commit_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Str
                     store: &place.path,
                     expected: place.identity,
                     content: place.current.as_ref().and_then(|c| c.bytes().ok()).map(|b| &b[..]),
+                    companions: place.format.companions(),
                     on_step: job.on_step,
                 };
                 match storeset::commit(staging, &how) {

@@ -81,11 +81,6 @@ fn requests(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) -> Re
     let stays = |(label, csr): &(Vec<u8>, Vec<u8>)| wanted.contains_key(&(&label[..], &csr[..]));
     match &pending.requests {
         Some(list) if pending.fits && list.len() == wanted.len() && list.iter().all(stays) => return Ok(()),
-        _ if !pending.fits && change.same_password && wanted.is_empty() => {
-            let detail = "the .rdb beside it has another password or is damaged, and was left as it is";
-            losses.push(Loss::new(LossKind::Note, "", detail));
-            return Ok(());
-        }
         // Taken out on purpose by whoever rewrites the store.
         Some(_) if pending.fits && change.base.is_some() => {}
         Some(list) => losses.extend(list.iter().filter(|r| !stays(r)).map(|(label, _)| {
@@ -93,11 +88,11 @@ fn requests(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) -> Re
             Loss::new(
                 LossKind::Request,
                 label,
-                "this pending request of the store that is replaced, and its key",
+                "this pending request in the .rdb beside the store, and its key",
             )
         })),
         None => {
-            let detail = "the .rdb of the store that is replaced can't be read, and what it holds";
+            let detail = "the .rdb beside the store can't be read, and what it holds";
             losses.push(Loss::new(LossKind::Request, "", detail));
         }
     }
@@ -134,10 +129,7 @@ fn write_stash(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) ->
     let form = match change.stash {
         _ if fits => return Ok(()),
         Stash::None => {
-            if current.is_some() {
-                let detail = "the .sth beside it holds another password than the new one";
-                losses.push(Loss::new(LossKind::Note, "", detail));
-            }
+            without_stash(current.is_some(), to, losses);
             return Ok(());
         }
         Stash::Form(form) => form,
@@ -145,8 +137,18 @@ fn write_stash(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) ->
     };
     if password.bytes().contains(&0) {
         losses.push(Loss::new(LossKind::Note, "", "no .sth was written: it can't hold a zero byte"));
+        without_stash(current.is_some(), to, losses);
         return Ok(());
     }
     let bytes = stash::write(password, form, &change.writer.session.rng)?;
     to.companion("sth")?.put(&bytes)
+}
+
+/// A stash of another password keeps every program out that relies on it.
+fn without_stash(is_there: bool, to: &mut Staging, losses: &mut Vec<Loss>) {
+    if is_there {
+        to.leave_out("sth");
+        let detail = "the .sth beside it holds another password than the new one, and goes";
+        losses.push(Loss::new(LossKind::Note, "", detail));
+    }
 }

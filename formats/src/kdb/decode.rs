@@ -9,7 +9,8 @@ use crate::asn1::{Reader, Tag};
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    Attr, Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Link, Password, Seal, Secret, Store, Trust,
+    Attr, Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Link, Password, Room, Seal, Secret, Store,
+    Trust,
 };
 use crate::place::{Source, cannot_read};
 use crate::query::time::rfc3339;
@@ -45,7 +46,7 @@ pub struct Database {
 pub struct Found {
     /// What it holds.
     pub content: Content,
-    /// The label.
+    /// The label, until [`Database::entries`] takes it.
     pub label: Label,
     /// The trusted bit.
     pub trusted: bool,
@@ -69,7 +70,7 @@ pub fn decode(from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
     };
     store.entries = database.entries()?;
     expiry_warning(&database.header, ctx, &mut store.warnings);
-    repeats(&database, &mut store.warnings);
+    repeats(&store.entries, &mut store.warnings);
     match requests(from, password.as_deref()) {
         Ok(Some(mut requests)) => {
             store.entries.extend(requests.entries()?);
@@ -104,15 +105,15 @@ fn expiry_warning(header: &Header, ctx: &Ctx<'_>, warnings: &mut Vec<String>) {
 }
 
 /// GSKit lists repeated labels and certificates; which of them a program gets is not known.
-fn repeats(database: &Database, warnings: &mut Vec<String>) {
-    let set = || HashSet::with_capacity_and_hasher(database.found.len(), RandomState::default());
-    let (mut labels, mut objects) = (set(), set());
-    for found in &database.found {
-        if !labels.insert(found.label.bytes()) {
-            warnings.push(format!("several records are labelled \"{}\"", found.label.text()));
+fn repeats(entries: &[Entry], warnings: &mut Vec<String>) {
+    let mut labels = HashSet::with_capacity_and_hasher(entries.len(), RandomState::default());
+    let mut objects = HashSet::with_capacity_and_hasher(entries.len(), RandomState::default());
+    for entry in entries {
+        if !labels.insert(entry.label.as_ref().map(Label::bytes)) {
+            warnings.push(format!("several records are labelled \"{}\"", entry.label_text()));
         }
-        if !objects.insert(&database.buffer[found.object.clone()]) {
-            warnings.push(format!("the certificate of \"{}\" is there twice", found.label.text()));
+        if entry.object().is_some_and(|object| !objects.insert(object)) {
+            warnings.push(format!("the certificate of \"{}\" is there twice", entry.label_text()));
         }
     }
 }
@@ -152,7 +153,7 @@ impl Database {
             prove_password(&header, check, password)?;
             proof = Some(Integrity::new(&header, check, password)?);
         }
-        let mut gatherer = Gatherer::default();
+        let mut gatherer = Gatherer { bytes: Gathered::for_file(&header)?, ..Gatherer::default() };
         let at = header.version.header_len() as u64;
         slots(&mut *reader, &header, |number, piece| {
             if let Some(proof) = &mut proof {
@@ -172,27 +173,29 @@ impl Database {
                 .hint("the password is right; what can still be read shows without it: --password none"));
         }
         let Gatherer { bytes, found, defects, warnings } = gatherer;
-        Ok(Database { header, authenticated, found, defects, warnings, buffer: Buffer::new(bytes) })
+        Ok(Database { header, authenticated, found, defects, warnings, buffer: bytes.into_buffer() })
     }
 
     /// The records as entries, chains made from the certificates that are there.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
+    pub fn entries(&mut self) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(self.found.len());
-        for found in &self.found {
+        let labels: Vec<Label> = self.found.iter_mut().map(|f| std::mem::take(&mut f.label)).collect();
+        for (found, label) in self.found.iter().zip(labels) {
             let item = match found.content {
                 Content::Certificate => Item::Cert(self.der(&found.object)?),
-                Content::Request => {
-                    Item::Request { csr: self.der(&found.object)?, key: Some(self.key(found, false)?) }
-                }
+                Content::Request => Item::Request {
+                    csr: self.der(&found.object)?,
+                    key: Some(self.key(found, &label, false)?),
+                },
                 Content::KeyPair if carrier::is_carrier(&self.buffer[found.object.clone()]) => {
-                    Item::Symmetric(self.key(found, true)?)
+                    Item::Symmetric(self.key(found, &label, true)?)
                 }
                 Content::KeyPair => {
                     let leaf = self.der(&found.object)?.into();
-                    Item::Key { key: self.key(found, false)?, chain: vec![leaf] }
+                    Item::Key { key: self.key(found, &label, false)?, chain: vec![leaf] }
                 }
             };
-            let mut entry = Entry::new(item).with_label(found.label.clone());
+            let mut entry = Entry::new(item).with_label(label);
             let certificate = entry.certificate().is_some();
             let level = if found.trusted { Level::Anchor } else { Level::Unset };
             entry.trust = certificate.then(|| Trust::all(level));
@@ -214,25 +217,31 @@ impl Database {
             (0..self.found.len()).filter(|at| entries[*at].certificate().is_some()).collect();
         let bytes = |at: &usize| &self.buffer[self.found[*at].object.clone()];
         let signers = Signers::new(certificates.iter().map(bytes).collect());
-        for (at, entry) in entries.iter_mut().enumerate() {
-            let Item::Key { chain, .. } = &mut entry.item else { continue };
+        for at in 0..entries.len() {
+            if !matches!(entries[at].item, Item::Key { .. }) {
+                continue;
+            }
+            let mut above = Vec::new();
             for signer in signers.chain(bytes(&at)) {
-                let found = &self.found[certificates[signer]];
-                let mut link = Link::from(self.der(&found.object)?);
-                link.label = Some(found.label.clone());
-                link.attrs.extend(untrusted(found));
-                chain.push(link);
+                let place = certificates[signer];
+                let mut link = Link::from(self.der(&self.found[place].object)?);
+                link.label.clone_from(&entries[place].label);
+                link.attrs.extend(untrusted(&self.found[place]));
+                above.push(link);
+            }
+            if let Item::Key { chain, .. } = &mut entries[at].item {
+                chain.append(&mut above);
             }
         }
         Ok(())
     }
 
-    fn key(&self, found: &Found, carried: bool) -> Result<Arc<Secret>> {
+    fn key(&self, found: &Found, label: &Label, carried: bool) -> Result<Arc<Secret>> {
         // The key stands right after its certificate, in the file as here.
         let pair = self.der(&(found.object.start..found.key.end))?;
         let certificate = found.object.len();
         Ok(Arc::new(Secret::sealed(Wrapped {
-            label: found.label.clone(),
+            label: label.clone(),
             pair,
             certificate,
             at: found.at,
@@ -295,10 +304,57 @@ pub fn fill(reader: &mut dyn Read, out: &mut [u8]) -> Result<()> {
 /// Collects what the slots hold.
 #[derive(Default)]
 struct Gatherer {
-    bytes: Vec<u8>,
+    bytes: Gathered,
     found: Vec<Found>,
     defects: Vec<Arc<Error>>,
     warnings: Vec<String>,
+}
+
+/// What is kept of the slots: a fifth of a usual file, at most all of it.
+#[derive(Default)]
+struct Gathered {
+    /// Of the whole file's size. What is not written to is not claimed of the system.
+    large: Option<Room>,
+    /// For small files.
+    small: Vec<u8>,
+    len: usize,
+}
+
+/// The size of a file from which on it is worth to have room for all of it.
+const LARGE: usize = 4 << 20;
+
+impl Gathered {
+    /// The header's numbers were held against the file's size.
+    fn for_file(header: &Header) -> Result<Self> {
+        let size = header.slot.saturating_mul(header.count);
+        let large = if size < LARGE { None } else { Some(Room::new(size)?) };
+        Ok(Gathered { large, ..Gathered::default() })
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Range<usize> {
+        let at = self.len..self.len + bytes.len();
+        match &mut self.large {
+            // A slot holds more than is kept of it, so there is room.
+            Some(room) => {
+                if let Some(free) = room.get_mut(at.clone()) {
+                    free.copy_from_slice(bytes);
+                }
+            }
+            None => self.small.extend_from_slice(bytes),
+        }
+        self.len = at.end;
+        at
+    }
+
+    fn into_buffer(self) -> Arc<Buffer> {
+        match self.large {
+            Some(mut room) => {
+                room.truncate(self.len);
+                Buffer::new(room)
+            }
+            None => Buffer::new(self.small),
+        }
+    }
 }
 
 impl Gatherer {
@@ -337,10 +393,8 @@ impl Gatherer {
     }
 
     fn keep(&mut self, record: &Record<'_>, at: u64) {
-        let object = self.bytes.len()..self.bytes.len() + record.object.len();
-        self.bytes.extend_from_slice(record.object);
-        let key = self.bytes.len()..self.bytes.len() + record.key.len();
-        self.bytes.extend_from_slice(record.key);
+        let object = self.bytes.push(record.object);
+        let key = self.bytes.push(record.key);
         self.found.push(Found {
             content: record.content,
             label: Label::from(record.label),

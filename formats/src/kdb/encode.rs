@@ -145,7 +145,8 @@ impl Planner<'_, '_> {
         if label.is_empty() {
             return Err(Error::refused("an entry without a label"));
         }
-        if let Some(why) = refuses(entry) {
+        // Its certificate is looked at when the record is made.
+        if let Some(why) = refuses_parts(entry) {
             return Err(Error::refused(why));
         }
         if label.len() > LONG_LABEL {
@@ -240,6 +241,18 @@ impl Planner<'_, '_> {
 
 /// Why a kdb can't hold an entry of a kind that it otherwise holds.
 pub fn refuses(entry: &Entry) -> Option<&'static str> {
+    refuses_parts(entry).or_else(|| match &entry.item {
+        Item::Cert(_) | Item::Key { .. } => {
+            let readable = entry.certificate().is_some_and(|c| record::check_certificate(c).is_ok());
+            // With one such record GSKit refuses the whole file.
+            (!readable).then_some("it is no certificate that can be read")
+        }
+        _ => None,
+    })
+}
+
+/// The same without a look into certificates.
+fn refuses_parts(entry: &Entry) -> Option<&'static str> {
     // GSKit ends labels there.
     if entry.label.as_ref().is_some_and(|l| l.bytes().contains(&0)) {
         return Some("a kdb's labels can't hold a zero byte");
@@ -257,11 +270,6 @@ pub fn refuses(entry: &Entry) -> Option<&'static str> {
             Some(len) if len > carrier::MOST => Some("a kdb holds secret keys of up to 245 bytes"),
             _ => None,
         },
-        Item::Cert(_) | Item::Key { .. } => {
-            let readable = entry.certificate().is_some_and(|c| record::check_certificate(c).is_ok());
-            // With one such record GSKit refuses the whole file.
-            (!readable).then_some("it is no certificate that can be read")
-        }
         _ => None,
     }
 }

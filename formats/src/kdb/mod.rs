@@ -60,6 +60,10 @@ impl Format for Kdb {
         &["kdb"]
     }
 
+    fn implied_suffix(&self) -> Option<&'static str> {
+        Some("kdb")
+    }
+
     fn carries(&self) -> Carries {
         Carries {
             items: &[ItemKind::Key, ItemKind::Cert, ItemKind::Request, ItemKind::Secret],
@@ -89,6 +93,10 @@ impl Format for Kdb {
 
     fn beside(&self) -> &'static [ItemKind] {
         &[ItemKind::Request]
+    }
+
+    fn companions(&self) -> &'static [&'static str] {
+        &["sth", "rdb", "crl"]
     }
 
     fn password_file(&self, store: &Path) -> Option<PathBuf> {

@@ -13,7 +13,7 @@
 //! ```
 
 use super::layout::{IN_USE, SLOT_HEAD};
-use crate::asn1::{self, Reader, Tag, cert_fields, request_fields};
+use crate::asn1::{self, Reader, Tag, cert_fields, plain, request_fields};
 use crate::error::Result;
 use sha1::{Digest, Sha1};
 
@@ -189,6 +189,40 @@ struct CertParts<'a> {
 
 impl<'a> CertParts<'a> {
     fn of(certificate: &'a [u8]) -> Result<Self> {
+        match Self::walk(certificate) {
+            Some(parts) => Ok(parts),
+            // Either BER or wrong: the reader knows which, and where.
+            None => Self::read(certificate),
+        }
+    }
+
+    /// Of a certificate in plain DER, as nearly all are.
+    fn walk(b: &'a [u8]) -> Option<Self> {
+        let at = |tag: Tag, pos: usize| plain(b, pos).filter(|(t, ..)| *t == tag.0);
+        let (_, tbs, _) = at(Tag::SEQUENCE, 0)?;
+        let (_, first, tbs_end) = at(Tag::SEQUENCE, tbs)?;
+        let (_, _, signature) = at(Tag::SEQUENCE, tbs_end)?;
+        let (_, _, end) = at(Tag::BIT_STRING, signature)?;
+        let version = plain(b, first)?;
+        let serial = if version.0 == Tag::context(0).0 { version.2 } else { first };
+        let (_, _, algorithm) = at(Tag::INTEGER, serial)?;
+        let (_, _, issuer) = at(Tag::SEQUENCE, algorithm)?;
+        let (_, _, validity) = at(Tag::SEQUENCE, issuer)?;
+        let (_, _, subject) = at(Tag::SEQUENCE, validity)?;
+        let (_, _, spki) = at(Tag::SEQUENCE, subject)?;
+        let (_, _, spki_end) = at(Tag::SEQUENCE, spki)?;
+        (spki_end <= tbs_end).then_some(())?;
+        Some(CertParts {
+            tbs: b.get(tbs..tbs_end)?,
+            serial: b.get(serial..algorithm)?,
+            issuer: b.get(issuer..validity)?,
+            subject: b.get(subject..spki)?,
+            spki: b.get(spki..spki_end)?,
+            signature: b.get(signature..end)?,
+        })
+    }
+
+    fn read(certificate: &'a [u8]) -> Result<Self> {
         let mut outer = Reader::new(certificate, 0).expect(Tag::SEQUENCE, "Certificate")?.reader();
         let tbs = outer.expect(Tag::SEQUENCE, "TBSCertificate")?;
         outer.expect(Tag::SEQUENCE, "signatureAlgorithm")?;

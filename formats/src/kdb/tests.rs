@@ -1,9 +1,11 @@
 //! Tests of single parts; whole files are read in the golden tests, and GSKit judges what is written there.
 
 use super::stash::{self, Form};
-use crate::Rng;
+use super::*;
+use crate::context::{OnePassword, Options, Rng, Session};
 use crate::error::Kind;
-use crate::model::Password;
+use crate::model::{Der, Item, Level, Password, Trust};
+use proptest::prelude::*;
 
 /// One password in both forms, as GSKit 8.0.60.5 wrote it.
 const PASSWORD: &[u8] = b"Kdb-Spec-1";
@@ -43,4 +45,99 @@ fn no_stash_has_a_zero_in_its_filler() {
     }
     let with_zero = Password::new(b"a\0b".to_vec());
     assert_eq!(stash::write(&with_zero, Form::Two, &rng).err().map(|e| e.kind()), Some(Kind::Refused));
+}
+
+/// The name of a `TBSCertificate` that has all the parts that a record is made from; `filler` bytes of it are an
+/// extension.
+fn certificate(serial: u32, filler: usize) -> Der {
+    use crate::asn1::{tlv, tlv_of};
+    let algorithm = tlv(0x30, &[0x06, 0x01, 0x2a]);
+    let name = tlv(0x30, &[]);
+    let validity = tlv_of(0x30, &[&tlv(0x17, b"250101000000Z"), &tlv(0x17, b"350101000000Z")]);
+    let spki = tlv_of(0x30, &[&algorithm, &tlv(0x03, &[0, 1])]);
+    let extension = tlv_of(0x30, &[&tlv(0x06, &[0x2a, 0x03]), &tlv(0x04, &vec![7; filler])]);
+    let extensions = tlv(0xa3, &tlv(0x30, &extension));
+    let serial = crate::asn1::integer(u64::from(serial));
+    let tbs = tlv_of(
+        0x30,
+        &[&[0xa0, 3, 2, 1, 2], &serial, &algorithm, &name, &validity, &name, &spki, &extensions],
+    );
+    Der::new(tlv_of(0x30, &[&tbs, &algorithm, &tlv(0x03, &[0, 9])]))
+}
+
+/// Certificates of any label, size and flags; labels and certificates are each there once.
+fn any_store() -> impl Strategy<Value = Store> {
+    let entry = (any::<String>(), 0usize..9000, any::<bool>());
+    prop::collection::vec(entry, 0..6).prop_map(|entries| {
+        let made = entries.into_iter().zip(1..).map(|((label, filler, trusted), n)| {
+            let label = format!("{}{n}", label.replace('\0', ""));
+            let mut entry = Entry::new(Item::Cert(certificate(n, filler))).with_label(label.as_str());
+            entry.trust = Some(Trust::all(if trusted { Level::Anchor } else { Level::Unset }));
+            entry
+        });
+        Store { entries: made.collect(), ..Store::default() }
+    })
+}
+
+fn written(store: &Store, number: &str, password: &str) -> Vec<u8> {
+    let (mut options, session, secrets) = (Options::default(), Session::new(0), OnePassword::new(password));
+    options.set("kdb-format", number);
+    let mut staging = Staging::memory();
+    let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
+    Kdb.write(store, None, &mut staging, &ctx).expect("written");
+    staging.into_memory().expect("in memory").to_vec()
+}
+
+fn read(bytes: &[u8], password: &str) -> Result<Store> {
+    let (options, session, secrets) = (Options::default(), Session::new(0), OnePassword::new(password));
+    let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
+    Kdb.read(&Source::memory("x.kdb", bytes.to_vec()), &ctx)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_store_comes_back(store in any_store(), number in "[346]", password in ".{1,20}") {
+        let bytes = written(&store, &number, &password);
+        let back = read(&bytes, &password).expect("read");
+        prop_assert!(back.defects.is_empty());
+        let seen = |s: &Store| -> Vec<_> {
+            s.entries.iter().map(|e| (e.label.clone(), e.object().cloned(), e.trust.clone())).collect()
+        };
+        prop_assert_eq!(seen(&back), seen(&store));
+    }
+
+    #[test]
+    fn no_changed_byte_goes_unseen(number in "[346]", at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let entry = Entry::new(Item::Cert(certificate(1, 100))).with_label("one");
+        let mut bytes = written(&Store { entries: vec![entry], ..Store::default() }, &number, "secret");
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(read(&bytes, "secret").is_err());
+    }
+
+    #[test]
+    fn a_stash_comes_back(password in prop::collection::vec(1u8.., 1..400), two in any::<bool>()) {
+        let form = if two { Form::Two } else { Form::One };
+        let bytes = stash::write(&Password::new(password.clone()), form, &Rng::system()).expect("stash");
+        prop_assert_eq!(stash::form_of(&bytes), form);
+        let back = stash::read(&bytes).expect("read");
+        prop_assert_eq!(back.bytes(), &password[..]);
+    }
+
+    #[test]
+    fn no_bytes_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let entry = Entry::new(Item::Cert(certificate(1, 100))).with_label("one");
+        let mut bytes = written(&Store { entries: vec![entry], ..Store::default() }, "4", "secret");
+        // Where the lengths are: most of the rest is padding.
+        let near = bytes.len().min(400);
+        for (at, byte) in changes {
+            bytes[at.index(near)] = byte;
+        }
+        // Without a password nothing keeps the records from being looked at.
+        let (options, session) = (Options::default(), Session::new(0));
+        let ctx = Ctx { secrets: &crate::NoSecrets, options: &options, session: &session };
+        let _ = Kdb.read(&Source::memory("x.kdb", bytes), &ctx);
+    }
 }

@@ -202,7 +202,7 @@ impl From<Der> for Link {
 }
 
 /// A label as stored: bytes, for some stores hold labels that are not UTF-8.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(Box<[u8]>);
 
 impl Label {

@@ -533,8 +533,10 @@ fn certificate_entries(
             (Some(key), Some(own)) => key.authenticated.map(|k| k && own),
             (None, own) => own,
         };
-        // Only what the levels can't say.
-        if let Some(words) = judged.words.filter(|w| *w != Words::of_trust(&w.trust())) {
+        // Only what the levels can't say, or would not be believed of another format.
+        let vouches =
+            || entry.certificate().is_some_and(|c| trust::is_anchored_leaf(c, entry.trust.as_ref()));
+        if let Some(words) = judged.words.filter(|w| *w != Words::of_trust(&w.trust()) || vouches()) {
             entry.attrs.push(Attr::new(NAME, trust::ATTR, words.attr()));
         }
         store.entries.push(entry);

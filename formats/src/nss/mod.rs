@@ -92,6 +92,10 @@ impl Format for Nss {
         create::create(store, to, ctx)
     }
 
+    fn fit_trust(&self, entry: &mut Entry) {
+        trust::lower_leaf(entry);
+    }
+
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {
         encode::cannot_hold(entry)
     }

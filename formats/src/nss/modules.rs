@@ -72,6 +72,7 @@ pub fn add(folder: &Path, name: &str, library: &str, on_step: &dyn Fn(Step) -> R
     let mut staging = Staging::beside(&path);
     staging.file()?.put(&with(&text, &module))?;
     let how = storeset::Commit {
+        companions: &[],
         store: &path,
         expected: source.as_ref().and_then(Source::identity),
         content: source.as_ref().and_then(|s| s.bytes().ok()).map(|b| &b[..]),

@@ -2,8 +2,9 @@
 
 use super::layout::*;
 use super::sql::Object;
+use crate::asn1::cert_fields;
 use crate::error::{Error, Result};
-use crate::model::{Level, Trust};
+use crate::model::{Entry, Item, Level, Trust};
 
 /// A chain may end here.
 pub const ANCHOR: u32 = 0xce53_4352;
@@ -165,5 +166,26 @@ impl Words {
             *word = super::layout::word(bytes)?;
         }
         Some(out)
+    }
+}
+
+/// Whether a certificate that may not issue is an anchor for some purpose. NSS lets such an anchor vouch for others.
+pub fn is_anchored_leaf(certificate: &[u8], trust: Option<&Trust>) -> bool {
+    trust.is_some_and(|t| t.levels.contains(&Level::Anchor))
+        && cert_fields(certificate).is_ok_and(|fields| !fields.is_ca())
+}
+
+/// Formats with one bit, and Java's, call a leaf trusted that is to be accepted itself: a peer. One's own needs
+/// no trust at all. What NSS's own words say stays.
+pub fn lower_leaf(entry: &mut Entry) {
+    let anchored = entry.certificate().is_some_and(|c| is_anchored_leaf(c, entry.trust.as_ref()));
+    let kept = entry.attr(super::decode::NAME, ATTR).and_then(Words::of_attr);
+    let is_key = matches!(entry.item, Item::Key { .. });
+    if let Some(trust) = entry.trust.as_mut().filter(|_| anchored)
+        && kept.is_none_or(|w| w.trust().levels != trust.levels)
+    {
+        let becomes = if is_key { Level::Unset } else { Level::Peer };
+        let levels = trust.levels.iter_mut().chain(trust.usages.iter_mut().map(|(_, level)| level));
+        levels.filter(|l| **l == Level::Anchor).for_each(|l| *l = becomes);
     }
 }

@@ -33,6 +33,8 @@ enum Companions {
 pub(super) enum Companion {
     File(PathBuf),
     Memory(Vec<u8>),
+    /// It is not to be there any more.
+    Gone,
 }
 
 enum Origin {
@@ -149,6 +151,7 @@ impl Source {
                 Some((_, Companion::Memory(bytes))) => {
                     return Ok(Some(Source::memory(self.path.with_extension(suffix), bytes.clone())));
                 }
+                Some((_, Companion::Gone)) => return Ok(None),
                 None => target.as_deref(),
             },
             (Companions::Siblings, Origin::File(..)) => Some(self.path.as_path()),

@@ -23,6 +23,8 @@ pub struct Staging {
     /// False: one file goes out and nothing beside it.
     set: bool,
     files: Vec<Staged>,
+    /// Companions by suffix that are not to stand beside the store any more.
+    gone: Vec<String>,
     /// The store, where it is a folder, and the lock by which others see that this run is alive.
     folder: Option<(TempDir, File)>,
 }
@@ -41,7 +43,7 @@ enum Body {
 impl Staging {
     /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, set: true, files: Vec::new(), folder: None }
+        Staging { target: None, set: true, files: Vec::new(), gone: Vec::new(), folder: None }
     }
 
     /// Into memory for standard output: one file, without companions.
@@ -51,7 +53,13 @@ impl Staging {
 
     /// Into temporary files beside `target`, 0600 from the first byte.
     pub fn beside(target: &Path) -> Self {
-        Staging { target: Some(target.to_owned()), set: true, files: Vec::new(), folder: None }
+        Staging {
+            target: Some(target.to_owned()),
+            set: true,
+            files: Vec::new(),
+            gone: Vec::new(),
+            folder: None,
+        }
     }
 
     /// The store's own file, to be written from the start. Asking again continues it.
@@ -75,6 +83,11 @@ impl Staging {
         self.open(Some(suffix))
     }
 
+    /// The companion `NAME.suffix` goes with the store that is replaced: it would not fit this one.
+    pub fn leave_out(&mut self, suffix: &str) {
+        self.gone.push(suffix.to_owned());
+    }
+
     /// The store as a folder, its owner's alone, for the writer to fill: beside the target, or among the
     /// system's temporary files where there is no target. Asking again gives the same folder.
     pub fn folder(&mut self) -> Result<&Path> {
@@ -93,6 +106,11 @@ impl Staging {
     /// The staged folder, if the store is one: for `storeset`.
     pub(crate) fn take_folder(&mut self) -> Option<(TempDir, File)> {
         self.folder.take()
+    }
+
+    /// The suffixes of companions that go: for `storeset`.
+    pub(crate) fn take_gone(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.gone)
     }
 
     /// What was staged as the store's own file, to be read back. Flushes what was gathered.
@@ -116,7 +134,7 @@ impl Staging {
 
     /// Where the staged companions can be read. Flushes what was gathered.
     fn staged_companions(&mut self) -> Result<Vec<(String, Companion)>> {
-        let mut out = Vec::new();
+        let mut out: Vec<_> = self.gone.iter().map(|suffix| (suffix.clone(), Companion::Gone)).collect();
         for staged in &mut self.files {
             let Some(suffix) = &staged.suffix else { continue };
             out.push((

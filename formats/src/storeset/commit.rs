@@ -2,7 +2,8 @@
 
 use super::files::{self, look};
 use super::generations::{Saved, generations, next_number, save};
-use super::lock::open_locked;
+use super::lock::Current;
+use super::set::{self, Exchanged, Names, NewSet};
 use super::{Step, attributes, failed, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging};
@@ -22,6 +23,8 @@ pub struct Commit<'a> {
     /// What was read from it, where the new store is made from that. Times of files are coarse: a store
     /// that was written twice in one tick, and read in between, shows it only here.
     pub content: Option<&'a [u8]>,
+    /// Suffixes of what belongs to the store beside it. Where more than the store changes, all change together.
+    pub companions: &'static [&'static str],
     /// Called before each step; an error stops there.
     pub on_step: &'a dyn Fn(Step) -> Result<()>,
 }
@@ -36,42 +39,77 @@ pub struct Committed {
     moved: Vec<(PathBuf, Option<Saved>)>,
     /// The files of a folder that was not there.
     made: Vec<PathBuf>,
+    /// The store and its companions together.
+    set: Option<Exchanged>,
 }
 
 impl Committed {
+    /// Whether companions changed with a store that was there.
+    pub fn is_set(&self) -> bool {
+        self.set.is_some()
+    }
+
     /// Puts everything back as it was before the commit.
     pub fn undo(self) -> Result<()> {
         folder::delete(&self.made)?;
+        self.set.as_ref().map_or(Ok(()), Exchanged::undo)?;
         put_back(&self.moved)
     }
 }
 
-/// Moves what was staged into place: companions first, the store itself last, each by one rename.
+/// Moves what was staged into place by one rename: the store's own, or where companions change with it, that of
+/// a link that the whole set stands behind for a moment. A store that is new comes after its companions.
 ///
 /// Fails with `Kind::Busy` where the store is no longer the one that was read or another program holds a
 /// lock on it, with `Kind::Write` where the system refuses; the store then is as it was.
 pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     if let Some((new, _lock)) = staged.take_folder() {
         let made = folder::commit(new, how)?;
-        return Ok(Committed { old: None, moved: Vec::new(), made });
+        return Ok(Committed { old: None, moved: Vec::new(), made, set: None });
     }
     let named = |e: Error| e.in_file(how.store);
+    let gone = staged.take_gone();
     let mut staged = staged.into_files().map_err(named)?;
     // The store itself decides what readers see, so it comes last.
     staged.sort_by_key(|(suffix, _)| suffix.is_none());
-    // Held until the rename is through.
     let current = match how.expected {
-        Some(_) => Some(open_locked(how.store)?.ok_or_else(|| changed(how.store))?),
+        Some(_) => Some(Current::open(how.store)?.ok_or_else(|| changed(how.store))?),
         None => None,
     };
     let mut steps = Vec::with_capacity(staged.len());
     for (suffix, temp) in staged {
-        steps.push(Move::prepare(suffix, temp, how, current.as_ref()).map_err(named)?);
+        steps.push(Move::prepare(suffix, temp, how, current.as_ref().map(|c| &c.file)).map_err(named)?);
     }
-    (how.on_step)(Step::Check)?;
-    check(how, current.as_ref())?;
-    let mut done = Committed { old: None, moved: Vec::new(), made: Vec::new() };
-    match move_all(steps, how, current.as_ref(), &mut done) {
+    let all = generations(how.store)?;
+    let number = next_number(&all);
+    let guard = || {
+        (how.on_step)(Step::Check)?;
+        // Until the rename is through.
+        current.as_ref().map_or(Ok(()), |c| c.lock(how.store))?;
+        check(how, current.as_ref().map(|c| &c.file))
+    };
+    let mut done = Committed { old: None, moved: Vec::new(), made: Vec::new(), set: None };
+    if (steps.len() > 1 || !gone.is_empty()) && Names::new(how.store, how.companions).any()? {
+        let new = NewSet {
+            files: steps
+                .into_iter()
+                .filter_map(|s| Some((s.place.file_name()?.to_owned(), s.temp)))
+                .collect(),
+            gone: gone
+                .iter()
+                .filter_map(|s| Some(how.store.with_extension(s).file_name()?.to_owned()))
+                .collect(),
+            store: how.store,
+            companions: how.companions,
+        };
+        let newest = all.first().map(|g| g.path.as_path());
+        let set = set::commit(new, current.as_ref(), newest, number, &guard, how.on_step).map_err(named)?;
+        done.old = current.is_some().then(|| set.old.path.clone());
+        done.set = Some(set);
+        return Ok(done);
+    }
+    guard()?;
+    match move_all(steps, how, current.as_ref(), number, &mut done) {
         Ok(()) => Ok(done),
         Err(e) => Err(named(match put_back(&done.moved) {
             Ok(()) => e,
@@ -129,13 +167,19 @@ fn open_companion(place: &Path) -> Result<Option<File>> {
     }
 }
 
-fn move_all(steps: Vec<Move>, how: &Commit<'_>, current: Option<&File>, done: &mut Committed) -> Result<()> {
-    let number = next_number(&generations(how.store)?);
+fn move_all(
+    steps: Vec<Move>,
+    how: &Commit<'_>,
+    current: Option<&Current>,
+    number: u64,
+    done: &mut Committed,
+) -> Result<()> {
     for Move { temp, place, exists, main } in steps {
         let mut saved = None;
         if exists {
             (how.on_step)(Step::Save)?;
-            saved = Some(save(&place, if main { current } else { None }, number)?);
+            let opened = current.map(|c| &c.file).filter(|_| main);
+            saved = Some(save(&place, opened, number)?);
         }
         let renamed = (how.on_step)(Step::Rename).and_then(|()| {
             let temp = temp.into_temp_path();
@@ -157,6 +201,7 @@ fn move_all(steps: Vec<Move>, how: &Commit<'_>, current: Option<&File>, done: &m
         }
         done.moved.push((place, saved));
     }
+    current.into_iter().for_each(Current::unlock);
     (how.on_step)(Step::SyncFolder)?;
     sync_folder(how.store)
 }

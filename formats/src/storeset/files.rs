@@ -28,15 +28,16 @@ pub(super) fn look(path: &Path) -> Result<Option<Metadata>> {
 
 /// Gives `from` a second name, which must be free: a hard link, or a whole copy where the file system (or
 /// its policy on others' files) refuses links. `opened` is `from`, where it is open already: closing another
-/// descriptor of it would drop the lock that is held on it.
-pub(super) fn second_name(from: &Path, opened: Option<&File>, to: &Path) -> io::Result<()> {
+/// descriptor of it would drop the lock that is held on it. `store` is whose name temporary files bear, by which
+/// the next run finds them.
+pub(super) fn second_name(from: &Path, opened: Option<&File>, to: &Path, store: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
         Err(e) if no_links(&e) => {}
         other => return other,
     }
     let copy = match opened {
-        Some(file) => copied(file, from)?,
-        None => copied(&File::open(from)?, from)?,
+        Some(file) => copied(file, store)?,
+        None => copied(&File::open(from)?, store)?,
     };
     move_to_free(copy, to)
 }
@@ -57,11 +58,11 @@ fn no_links(e: &io::Error) -> bool {
     )
 }
 
-/// A synced temporary copy beside `near`, with all that tells the file from others: owner, mode, attributes,
+/// A synced temporary copy beside `store`, with all that tells the file from others: owner, mode, attributes,
 /// and the time of its last change.
-fn copied(source: &File, near: &Path) -> io::Result<TempPath> {
+fn copied(source: &File, store: &Path) -> io::Result<TempPath> {
     let temp =
-        tempfile::Builder::new().prefix(&temp_prefix(near)).suffix(".tmp").tempfile_in(folder(near))?;
+        tempfile::Builder::new().prefix(&temp_prefix(store)).suffix(".tmp").tempfile_in(folder(store))?;
     let mut piece = Zeroizing::new(vec![0; PIECE]);
     let mut at = 0;
     loop {
@@ -76,8 +77,8 @@ fn copied(source: &File, near: &Path) -> io::Result<TempPath> {
     Ok(temp.into_temp_path())
 }
 
-/// Puts `from` in the place of `to` by one rename. `from` stays.
-pub(super) fn put_in_place(from: &Path, to: &Path) -> io::Result<()> {
+/// Puts `from` in the place of `to` by one rename. `from` stays. `store` as in [`second_name`].
+pub(super) fn put_in_place(from: &Path, to: &Path, store: &Path) -> io::Result<()> {
     // A rename of two names of one file does nothing, and would leave the temporary one.
     if let (Ok(a), Ok(b)) = (from.symlink_metadata(), to.symlink_metadata())
         && same_file(&a, &b)
@@ -85,11 +86,11 @@ pub(super) fn put_in_place(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let linked = tempfile::Builder::new()
-        .prefix(&temp_prefix(to))
+        .prefix(&temp_prefix(store))
         .suffix(".tmp")
-        .make_in(folder(to), |path| std::fs::hard_link(from, path));
+        .make_in(folder(store), |path| std::fs::hard_link(from, path));
     let temp = match linked {
-        Err(e) if no_links(&e) => copied(&File::open(from)?, to)?,
+        Err(e) if no_links(&e) => copied(&File::open(from)?, store)?,
         linked => linked?.into_temp_path(),
     };
     replace(temp, to)

@@ -3,7 +3,8 @@
 use super::commit::{not_put_back, rename_error};
 use super::files::{self, is_second_name, look, put_in_place, second_name};
 use super::in_place;
-use super::lock::open_locked;
+use super::lock::Current;
+use super::set::{self, Kept, Names, Way};
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
 use std::fs::File;
@@ -11,15 +12,18 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// One old generation.
+/// One old generation: the store's file, or a folder that has the store with its companions, where these changed
+/// with it; of a store that is a folder itself, a copy.
 #[derive(Clone, Debug)]
 pub struct Generation {
     /// N of `NAME.old-N`; higher is newer.
     pub number: u64,
     /// Its path.
     pub path: PathBuf,
+    /// The store in it: the same path, unless it is a folder with the store's file.
+    pub file: PathBuf,
     /// When it became one, in milliseconds since 1970: the time its inode last changed, which giving it its
-    /// second name does; of a folder, the time its files were made.
+    /// second name does; of a copy, the time its files were made.
     pub saved_ms: i64,
 }
 
@@ -46,16 +50,20 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             Err(e) => return Err(unlisted(e)),
         };
-        let saved_ms = match meta.file_type() {
-            t if t.is_file() && !folders => {
-                Some(meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000))
-            }
-            t if t.is_dir() && (folders || gone) => in_place::saved_ms(&item.path()),
-            _ => None,
-        };
-        if let Some(saved_ms) = saved_ms {
-            // As the caller names the folder: `./a` is not what somebody means who says `a`.
-            found.push(Generation { number, path: number_to(store, number), saved_ms });
+        let path = old_name(store, number);
+        // As the caller names the folder: `./a` is not what somebody means who says `a`.
+        if meta.is_dir()
+            && (folders || gone)
+            && let Some(saved_ms) = in_place::saved_ms(&path)
+        {
+            found.push(Generation { number, file: path.clone(), path, saved_ms });
+            continue;
+        }
+        let file = if meta.is_dir() { path.join(name) } else { path.clone() };
+        let held = meta.is_file() || meta.is_dir() && look(&file)?.is_some_and(|m| m.is_file());
+        if held && !folders {
+            let saved_ms = meta.ctime().saturating_mul(1000).saturating_add(meta.ctime_nsec() / 1_000_000);
+            found.push(Generation { number, path, file, saved_ms });
         }
     }
     found.sort_by_key(|g| std::cmp::Reverse(g.number));
@@ -74,7 +82,7 @@ pub(super) fn next_number(all: &[Generation]) -> u64 {
 }
 
 /// `NAME.old-N`.
-pub(super) fn number_to(store: &Path, number: u64) -> PathBuf {
+pub(super) fn old_name(store: &Path, number: u64) -> PathBuf {
     with_suffix(store, &format!(".old-{number}"))
 }
 
@@ -97,7 +105,7 @@ impl Saved {
     /// Puts the file back in `place`. Where it got its name from us, by the one call that needs no space.
     pub fn put_back(&self, place: &Path) -> std::io::Result<()> {
         if self.already {
-            return put_in_place(&self.path, place);
+            return put_in_place(&self.path, place, place);
         }
         std::fs::rename(&self.path, place)
     }
@@ -107,7 +115,10 @@ impl Saved {
 /// is the same file already. `opened` is the file, where it is open.
 pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<Saved> {
     let failed = |e| failed("the current store can't be kept as an old generation", e);
-    let newest = number_to(place, number.saturating_sub(1));
+    let mut newest = old_name(place, number.saturating_sub(1));
+    if newest.is_dir() {
+        newest.push(place.file_name().unwrap_or_default());
+    }
     if let Some(file) = opened
         && look(&newest)?.is_some_and(|m| m.is_file())
         && is_second_name(file, &newest).map_err(failed)?
@@ -115,8 +126,8 @@ pub(super) fn save(place: &Path, opened: Option<&File>, number: u64) -> Result<S
         return Ok(Saved { path: newest, already: true });
     }
     for number in number..number.saturating_add(1000) {
-        let path = number_to(place, number);
-        match second_name(place, opened, &path) {
+        let path = old_name(place, number);
+        match second_name(place, opened, &path, place) {
             Ok(()) => return Ok(Saved { path, already: false }),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(failed(e)),
@@ -141,27 +152,42 @@ pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: b
         old.into_iter().skip(keep).rev().filter(|g| now_ms.saturating_sub(g.saved_ms) >= min_age_ms)
     {
         if !dry_run {
-            let path = &generation.path;
-            let gone = if path.is_dir() { in_place::delete(path) } else { std::fs::remove_file(path) };
-            gone.map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
+            let deleted = match generation.file == generation.path {
+                true if generation.path.is_dir() => in_place::delete(&generation.path),
+                true => std::fs::remove_file(&generation.path),
+                false => set::delete(&generation.path, store),
+            };
+            deleted.map_err(|e| failed("an old generation can't be deleted", e).in_file(&generation.path))?;
         }
         gone.push(generation.path);
     }
     Ok(gone)
 }
 
+/// How a store goes back.
+pub struct Rollback<'a> {
+    /// The store, links resolved. The caller holds its [`super::Lock`].
+    pub store: &'a Path,
+    /// Looks at the generation that is to come back, and says which companions its format has; an error stops
+    /// there.
+    pub inspect: &'a dyn Fn(&Generation) -> Result<&'static [&'static str]>,
+    /// Called before each step.
+    pub on_step: &'a dyn Fn(Step) -> Result<()>,
+}
+
 /// Puts an old generation back in place by one rename and returns it. The current store is saved as a
-/// generation first, unless it is one already.
+/// generation first, unless it is one already. A generation with companions brings them back, and the current
+/// ones are saved with the store.
 ///
 /// Going back twice goes further back, never forward again: a current store that is itself a generation
-/// counts as that generation, and the one before it is taken. The caller holds the store's
-/// [`super::Lock`].
-pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
+/// counts as that generation, and the one before it is taken.
+pub fn rollback(how: &Rollback<'_>) -> Result<PathBuf> {
+    let store = how.store;
     let named = |e: Error| e.in_file(store);
     let all = generations(store)?;
-    // Other programs' lock, held until the rename is through.
-    let file = open_locked(store)?;
-    let now = match &file {
+    let opened = Current::open(store)?;
+    let file = opened.as_ref().map(|c| &c.file);
+    let now = match file {
         Some(file) => current(file, &all).map_err(|e| named(failed("can't be compared", e)))?,
         None => None,
     };
@@ -169,27 +195,57 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
         .iter()
         .find(|g| now.is_none_or(|n| g.number < n.number))
         .ok_or_else(|| named(Error::refused("there is no older generation to go back to")))?;
-    let saved = match (&file, now) {
-        (None, _) => None,
-        (Some(_), Some(now)) => Some(Saved { path: now.path.clone(), already: true }),
-        (Some(file), None) => {
-            on_step(Step::Save)?;
-            Some(save(store, Some(file), next_number(&all)).map_err(named)?)
-        }
-    };
-    if file.is_none() && target.path.is_dir() {
-        in_place::bring_back(store, &target.path, on_step)?;
+    let companions = (how.inspect)(target)?;
+    // Other programs' lock, held until the rename is through.
+    let lock = || opened.as_ref().map_or(Ok(()), |c| c.lock(store));
+    let unlock = || opened.iter().for_each(Current::unlock);
+    if target.file != target.path {
+        let names = Names::new(store, companions);
+        (how.on_step)(Step::Save)?;
+        let newest = now.or(all.first()).map(|g| g.path.as_path());
+        let old = Kept::make(&names, file, newest, next_number(&all)).map_err(named)?;
+        let way = Way { guard: &lock, release: &unlock, on_step: how.on_step };
+        set::go(&names, old, &target.path, &way).map_err(named)?;
         return Ok(target.path.clone());
     }
-    let renamed = on_step(Step::Rename)
-        .and_then(|()| put_in_place(&target.path, store).map_err(|e| named(rename_error(e))));
+    if file.is_none() && target.path.is_dir() {
+        in_place::bring_back(store, &target.path, how.on_step)?;
+        return Ok(target.path.clone());
+    }
+    lock()?;
+    one_file(how, target, file, now, next_number(&all), &unlock)?;
+    Ok(target.path.clone())
+}
+
+/// Goes back to a generation that is one file.
+fn one_file(
+    how: &Rollback<'_>,
+    target: &Generation,
+    file: Option<&File>,
+    now: Option<&Generation>,
+    number: u64,
+    unlock: &dyn Fn(),
+) -> Result<()> {
+    let store = how.store;
+    let named = |e: Error| e.in_file(store);
+    let saved = match (file, now) {
+        (None, _) => None,
+        (Some(_), Some(now)) => Some(Saved { path: now.file.clone(), already: true }),
+        (Some(file), None) => {
+            (how.on_step)(Step::Save)?;
+            Some(save(store, Some(file), number).map_err(named)?)
+        }
+    };
+    let renamed = (how.on_step)(Step::Rename)
+        .and_then(|()| put_in_place(&target.path, store, store).map_err(|e| named(rename_error(e))));
+    unlock();
     if let Err(e) = renamed {
         if let Some(saved) = saved {
             saved.forget();
         }
         return Err(e);
     }
-    if let Err(e) = on_step(Step::SyncFolder).and_then(|()| sync_folder(store)) {
+    if let Err(e) = (how.on_step)(Step::SyncFolder).and_then(|()| sync_folder(store)) {
         let back = match &saved {
             Some(saved) => saved.put_back(store),
             None => std::fs::remove_file(store),
@@ -199,19 +255,19 @@ pub fn rollback(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Pa
             Err(f) => named(not_put_back(&e, &failed("can't be put back", f))),
         });
     }
-    Ok(target.path.clone())
+    Ok(())
 }
 
 /// Which generation the current store is, if it is one.
 fn current<'a>(store: &File, all: &'a [Generation]) -> std::io::Result<Option<&'a Generation>> {
     let own = store.metadata()?;
     // A link is told without reading.
-    let linked = |g: &&Generation| g.path.symlink_metadata().is_ok_and(|m| files::same_file(&own, &m));
+    let linked = |g: &&Generation| g.file.symlink_metadata().is_ok_and(|m| files::same_file(&own, &m));
     if let Some(generation) = all.iter().find(linked) {
         return Ok(Some(generation));
     }
     for generation in all {
-        if is_second_name(store, &generation.path)? {
+        if is_second_name(store, &generation.file)? {
             return Ok(Some(generation));
         }
     }

@@ -8,7 +8,7 @@
 //! A file in each copy says which state of the store it is equal to: the one that it was made of, or the one
 //! that a rollback to it gave. It is believed only together with the contents.
 
-use super::generations::{Generation, generations, next_number, number_to};
+use super::generations::{Generation, generations, next_number, old_name};
 use super::{Step, commit, failed, files, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::format::InPlace;
@@ -174,7 +174,7 @@ pub(super) fn bring_back(store: &Path, copy: &Path, on_step: &dyn Fn(Step) -> Re
         std::io::copy(&mut from, &mut new).map_err(unread)?;
     }
     give(to, copy);
-    let how = commit::Commit { store, expected: None, content: None, on_step };
+    let how = commit::Commit { store, expected: None, content: None, companions: &[], on_step };
     commit::commit(staging, &how).map(drop)
 }
 
@@ -200,7 +200,7 @@ fn save(store: &Path, in_place: &dyn InPlace) -> Result<Copied> {
     give(&temp, store);
     sync_all(&temp).map_err(unsaved)?;
     for number in next_number(&all)..=next_number(&all).saturating_add(1000) {
-        let path = number_to(store, number);
+        let path = old_name(store, number);
         match move_to_free(&temp, &path) {
             Ok(()) => {
                 // The name is gone; whatever gets it next isn't ours to delete.

@@ -2,7 +2,7 @@
 //! first byte, which other programs know.
 
 use super::files::look;
-use super::{failed, folder, temp_prefix, with_suffix};
+use super::{failed, folder, set, temp_prefix, with_suffix};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
 use rustix::io::Errno;
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 /// A run, or a reader, that takes longer than this is not about to end. As long as GSKit waits.
 const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(20);
+/// Programs that start one after the other leave gaps of a few milliseconds.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Holds the lock of one store until it is dropped. The file stays: unlinking it would let two runs hold
 /// locks on two files of one name.
@@ -36,6 +37,8 @@ impl Lock {
             }
             Err(e) => return Err(failed("can't be locked", e.into()).in_file(&path)),
         }
+        // Before anything is cleared: the store may stand in a temporary folder.
+        set::settle(store)?;
         clear(store, true);
         Ok(Lock { _file: file })
     }
@@ -88,6 +91,7 @@ fn clear(store: &Path, locked: bool) {
         }
         let folder = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".new.tmp"));
         let ours = folder.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
+        let ours = ours && !set::is_pointed_to(store, &item.path());
         if ours && item.file_type().is_ok_and(|t| t.is_dir()) && is_abandoned(&item.path(), locked) {
             let _ = std::fs::remove_dir_all(item.path());
         }
@@ -108,26 +112,44 @@ fn is_abandoned(path: &Path, locked: bool) -> bool {
     }
 }
 
-/// Opens the current store with the lock that other programs respect: GSKit holds a read lock on its first
-/// byte while reading, and a write lock while writing. `None`: there is no store. `Kind::Busy` where another
-/// program doesn't let go of its lock.
-pub(super) fn open_locked(store: &Path) -> Result<Option<File>> {
-    // It may have become a pipe: don't wait for that.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let open =
-        |write| File::options().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(store);
-    // A write lock needs a writable descriptor; a store that we may replace but not write gets a read lock,
-    // which also finds another's write lock.
-    let (file, operation) = match open(true) {
-        Ok(file) => (file, FlockOperation::NonBlockingLockExclusive),
-        Err(_) => match open(false) {
-            Ok(file) => (file, FlockOperation::NonBlockingLockShared),
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed("can't be opened again", e).in_file(store)),
-        },
-    };
-    lock_first_byte(&file, operation).map_err(|e| e.in_file(store))?;
-    Ok(Some(file))
+/// The current store, opened for the lock that other programs respect: GSKit holds a read lock on its first
+/// byte while reading, and a write lock while writing.
+pub(super) struct Current {
+    pub file: File,
+    operation: FlockOperation,
+}
+
+impl Current {
+    /// Opens it; `None`: there is no store.
+    pub fn open(store: &Path) -> Result<Option<Current>> {
+        // It may have become a pipe: don't wait for that.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let open = |write| File::options().read(true).write(write).custom_flags(flags).open(store);
+        // A write lock needs a writable descriptor; a store that we may replace but not write gets a read lock,
+        // which also finds another's write lock.
+        let (file, operation) = match open(true) {
+            Ok(file) => (file, FlockOperation::NonBlockingLockExclusive),
+            Err(_) => match open(false) {
+                Ok(file) => (file, FlockOperation::NonBlockingLockShared),
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(e) => return Err(failed("can't be opened again", e).in_file(store)),
+            },
+        };
+        Ok(Some(Current { file, operation }))
+    }
+
+    /// Takes the lock; `Kind::Busy` where another program doesn't let go of its own.
+    ///
+    /// To be held for as short as can be: a GSKit that finds it taken looks once more, a second later, and then
+    /// gives up (seen with 8.0.60.5).
+    pub fn lock(&self, store: &Path) -> Result<()> {
+        lock_first_byte(&self.file, self.operation).map_err(|e| e.in_file(store))
+    }
+
+    /// Lets it go.
+    pub fn unlock(&self) {
+        let _ = fcntl_lock(&self.file, FlockOperation::NonBlockingUnlock);
+    }
 }
 
 /// Held while a store is read, so that no program that knows of locks writes to it meanwhile.

@@ -5,6 +5,7 @@
 //! lock → staged files synced → current checked → saved as NAME.old-N → one rename → folder synced
 //! ```
 //!
+//! Where companions change with the store, as with the password of a kdb, all of it goes by one rename ([`set`]).
 //! A store that is a folder is changed where it is (`in_place`), and its generations are copies.
 //!
 //! Until the rename nothing that a reader can see has changed; after it everything has. A crash leaves at
@@ -19,11 +20,12 @@ mod generations;
 mod in_place;
 mod lock;
 mod record;
+mod set;
 #[cfg(test)]
 mod tests;
 
 pub use commit::{Commit, Committed, commit, not_put_back};
-pub use generations::{Generation, generations, prune, rollback};
+pub use generations::{Generation, Rollback, generations, prune, rollback};
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::Record;
@@ -67,6 +69,10 @@ pub fn resolve(store: &Path) -> Result<PathBuf> {
     let mut path = store.to_owned();
     // As many links as Linux itself follows.
     for _ in 0..40 {
+        // One of ours for a moment, or until the next run after a kill: the store's name is this one.
+        if path.file_name().is_some_and(|name| set::is_led(&path, name).unwrap_or(false)) {
+            return Ok(path);
+        }
         path = match path.file_name() {
             // A slash at the end would follow the link, and the names beside it would be names inside it.
             Some(name) => path.with_file_name(name),
@@ -96,6 +102,7 @@ pub fn is_there(path: &Path) -> Result<bool> {
 /// That what is at `path`, if anything, is a file that a rename can replace.
 pub fn replaceable(path: &Path) -> Result<()> {
     match files::look(path)? {
+        Some(_) if path.file_name().is_some_and(|name| set::is_led(path, name).unwrap_or(false)) => Ok(()),
         Some(meta) if !meta.is_file() => Err(Error::new(Kind::Read, "is a folder").in_file(path)),
         _ => Ok(()),
     }

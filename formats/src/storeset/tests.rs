@@ -19,8 +19,13 @@ fn identity(store: &Path) -> Option<Identity> {
 fn put(store: &Path, text: &[u8]) -> Result<Committed> {
     commit(
         staged(store, text),
-        &Commit { store, expected: identity(store), content: None, on_step: &|_| Ok(()) },
+        &Commit { store, expected: identity(store), content: None, companions: &[], on_step: &|_| Ok(()) },
     )
+}
+
+/// Goes back, with the companions of a kdb.
+fn back(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<PathBuf> {
+    rollback(&Rollback { store, inspect: &|_| Ok(COMPANIONS), on_step })
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -68,7 +73,13 @@ fn every_failing_step_leaves_the_store_as_it_was() {
             };
             let outcome = commit(
                 staged(&store, b"two"),
-                &Commit { store: &store, expected: identity(&store), content: None, on_step: &stop },
+                &Commit {
+                    store: &store,
+                    expected: identity(&store),
+                    content: None,
+                    companions: &[],
+                    on_step: &stop,
+                },
             );
             let skipped = !existing && matches!(step, Step::Attributes | Step::Save);
             assert_eq!(reached.get(), !skipped, "{step:?}");
@@ -91,7 +102,7 @@ fn a_store_that_changed_is_not_replaced() {
     fs::write(&store, b"another").expect("write");
     let e = commit(
         staged(&store, b"two"),
-        &Commit { store: &store, expected, content: None, on_step: &|_| Ok(()) },
+        &Commit { store: &store, expected, content: None, companions: &[], on_step: &|_| Ok(()) },
     )
     .expect_err("changed");
     assert_eq!(e.kind(), Kind::Busy);
@@ -107,7 +118,7 @@ fn a_store_that_changed_is_not_replaced() {
         };
         let e = commit(
             staged(&fresh, b"two"),
-            &Commit { store: &fresh, expected: None, content: None, on_step: &appear },
+            &Commit { store: &fresh, expected: None, content: None, companions: &[], on_step: &appear },
         )
         .expect_err("appeared");
         assert_eq!(e.kind(), Kind::Busy);
@@ -144,7 +155,7 @@ fn going_back_twice_goes_further_back() {
     }
     let steps = RefCell::new(Vec::new());
     let back = || {
-        rollback(&store, &|s| {
+        back(&store, &|s| {
             steps.borrow_mut().push(s);
             Ok(())
         })
@@ -254,7 +265,7 @@ fn a_store_that_comes_to_be_what_it_was_is_no_generation() {
     let first = File::options().write(true).open(dir.path().join("a.jks.old-1")).expect("open");
     first.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("time");
     // Going back from the second "one" is to "two", though the first "one" has the same bytes.
-    assert!(rollback(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
+    assert!(back(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
     assert_eq!(fs::read(&store).expect("read"), b"two");
 }
 
@@ -281,7 +292,7 @@ fn the_last_copies_of_a_store_are_not_pruned() {
     }
     fs::remove_file(&store).expect("remove");
     assert_eq!(prune(&store, 0, 0, i64::MAX, false).expect_err("refused").kind(), Kind::Refused);
-    assert!(rollback(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
+    assert!(back(&store, &|_| Ok(())).expect("back").ends_with("a.jks.old-2"));
     assert_eq!(prune(&store, 0, 0, i64::MAX, false).expect("now").len(), 2);
     assert_eq!(fs::read(&store).expect("read"), b"two");
 }
@@ -312,7 +323,10 @@ fn a_change_within_one_tick_is_noticed() {
     file.set_modified(time).expect("time");
     assert_eq!(identity(&store), expected);
     let commit = |content| {
-        commit(staged(&store, b"six"), &Commit { store: &store, expected, content, on_step: &|_| Ok(()) })
+        commit(
+            staged(&store, b"six"),
+            &Commit { store: &store, expected, content, companions: &[], on_step: &|_| Ok(()) },
+        )
     };
     assert_eq!(commit(Some(b"one")).expect_err("changed").kind(), Kind::Busy);
     assert_eq!(commit(Some(b"twofold")).expect_err("changed").kind(), Kind::Busy);
@@ -370,4 +384,144 @@ fn leftovers_of_the_living_stay() {
     assert_ne!(left[0], ".a.jks.abc123.tmp");
     drop(living);
     assert_eq!(names(dir.path()), ["a.jks.lock"]);
+}
+
+const COMPANIONS: &[&str] = &["sth", "rdb", "crl"];
+
+/// A kdb `old` with a stash and requests.
+fn old_set(dir: &Path) -> PathBuf {
+    for name in ["a.kdb", "a.sth", "a.rdb"] {
+        fs::write(dir.join(name), "old").expect("write");
+    }
+    dir.join("a.kdb")
+}
+
+/// Its place is taken by a kdb `new` with a stash, a list of revocations, and no requests.
+fn put_set(store: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Committed> {
+    let mut staging = staged(store, b"new");
+    for suffix in ["sth", "crl"] {
+        staging.companion(suffix).and_then(|mut f| f.put(b"new")).expect("staged");
+    }
+    staging.leave_out("rdb");
+    let how =
+        Commit { store, expected: identity(store), content: Some(b"old"), companions: COMPANIONS, on_step };
+    commit(staging, &how)
+}
+
+/// What the set holds, as a reader finds it; panics where it is of two generations.
+fn seen_set(dir: &Path) -> String {
+    let read = |suffix: &str| fs::read_to_string(dir.join("a.kdb").with_extension(suffix)).ok();
+    let all = ["kdb", "sth", "rdb", "crl"].map(read);
+    match all.each_ref().map(|t| t.as_deref()) {
+        [Some("old"), Some("old"), Some("old"), None] => "old".to_owned(),
+        [Some("new"), Some("new"), None, Some("new")] => "new".to_owned(),
+        mixed => panic!("{mixed:?}"),
+    }
+}
+
+#[test]
+fn a_set_changes_as_one() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = old_set(dir.path());
+    let steps = RefCell::new(Vec::new());
+    let done = put_set(&store, &|s| {
+        steps.borrow_mut().push((s, seen_set(dir.path())));
+        Ok(())
+    });
+    let done = done.expect("committed");
+    let renames: Vec<_> = steps.take().into_iter().filter(|(s, _)| *s == Step::Rename).collect();
+    assert!(renames.len() == 5 && renames.iter().all(|(_, seen)| seen == "old"), "{renames:?}");
+    assert_eq!(seen_set(dir.path()), "new");
+    assert_eq!(names(dir.path()), ["a.crl", "a.kdb", "a.kdb.old-1", "a.sth"]);
+    assert_eq!(names(&dir.path().join("a.kdb.old-1")), ["a.kdb", "a.rdb", "a.sth"]);
+    assert!(fs::symlink_metadata(&store).expect("meta").is_file());
+    assert_eq!(generations(&store).expect("listed").len(), 1);
+    done.undo().expect("undo");
+    assert_eq!(seen_set(dir.path()), "old");
+    assert_eq!(names(dir.path()), ["a.kdb", "a.rdb", "a.sth"]);
+}
+
+#[test]
+fn a_set_stays_as_it_was_whichever_step_fails() {
+    for nth in 0.. {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = old_set(dir.path());
+        let left = Cell::new(nth);
+        let stop = |_: Step| match left.replace(left.get() - 1) {
+            0 => Err(Error::new(Kind::Write, "stopped")),
+            _ => Ok(()),
+        };
+        let outcome = put_set(&store, &stop);
+        if outcome.is_ok() {
+            assert!(nth > 10, "{nth}");
+            return;
+        }
+        assert_eq!(seen_set(dir.path()), "old", "{nth}");
+        assert_eq!(names(dir.path()), ["a.kdb", "a.rdb", "a.sth"], "{nth}");
+    }
+}
+
+#[test]
+fn a_set_comes_back_as_one() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = old_set(dir.path());
+    let _ = put_set(&store, &|_| Ok(())).expect("committed");
+    // A change of the store alone, then back over both.
+    let how = Commit {
+        store: &store,
+        expected: identity(&store),
+        content: None,
+        companions: COMPANIONS,
+        on_step: &|_| Ok(()),
+    };
+    let _ = commit(staged(&store, b"newer"), &how).expect("committed");
+    assert!(back(&store, &|_| Ok(())).expect("back").ends_with("a.kdb.old-2"));
+    assert_eq!(seen_set(dir.path()), "new");
+    let watched = back(&store, &|_| {
+        seen_set(dir.path());
+        Ok(())
+    });
+    assert!(watched.expect("back").ends_with("a.kdb.old-1"));
+    assert_eq!(seen_set(dir.path()), "old");
+    // What was there before is kept whole, and not gone back to.
+    assert_eq!(names(&dir.path().join("a.kdb.old-4")), ["a.crl", "a.kdb", "a.sth"]);
+    assert!(back(&store, &|_| Ok(())).is_err());
+    let gone = prune(&store, 0, 0, i64::MAX, false).expect("pruned");
+    assert_eq!(gone.len(), 4, "{gone:?}");
+    assert_eq!(names(dir.path()), ["a.kdb", "a.rdb", "a.sth"]);
+}
+
+#[test]
+fn names_that_a_killed_run_left_as_links_are_files_again() {
+    for flipped in [false, true] {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = old_set(dir.path());
+        let new = dir.path().join(".a.kdb.abcdef.new.tmp");
+        for folder in [&dir.path().join("a.kdb.old-1"), &new] {
+            fs::create_dir(folder).expect("folder");
+        }
+        for name in ["a.kdb", "a.sth", "a.rdb"] {
+            fs::rename(dir.path().join(name), dir.path().join("a.kdb.old-1").join(name)).expect("moved");
+        }
+        for name in ["a.kdb", "a.sth", "a.crl"] {
+            fs::write(new.join(name), "new").expect("write");
+        }
+        for name in ["a.kdb", "a.sth", "a.rdb", "a.crl"] {
+            symlink(Path::new(".a.kdb.set").join(name), dir.path().join(name)).expect("link");
+        }
+        let target = if flipped { ".a.kdb.abcdef.new.tmp" } else { "a.kdb.old-1" };
+        symlink(target, dir.path().join(".a.kdb.set")).expect("link");
+        let seen = if flipped { "new" } else { "old" };
+        assert_eq!(seen_set(dir.path()), seen);
+        // Nobody clears away what the names lead to.
+        clear_leftovers(&store);
+        assert_eq!(seen_set(dir.path()), seen);
+        assert_eq!(resolve(&store).expect("resolved"), store);
+        drop(Lock::take(&store).expect("lock"));
+        assert_eq!(seen_set(dir.path()), seen);
+        let others: &[&str] = if flipped { &["a.crl", "a.kdb"] } else { &["a.kdb"] };
+        let after: &[&str] = if flipped { &["a.sth"] } else { &["a.rdb", "a.sth"] };
+        let lock = &["a.kdb.lock", "a.kdb.old-1"];
+        assert_eq!(names(dir.path()), [others, lock, after].concat(), "{flipped}");
+    }
 }
