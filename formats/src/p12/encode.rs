@@ -602,7 +602,8 @@ fn file(
     let auth_safe = wrapped(oid::DATA.len()) + wrapped(wrapped(octets));
     let content = VERSION_3.len() + wrapped(auth_safe) + mac.map_or(0, |m| m.len());
     let largest = safes.iter().flat_map(|s| s.bags).map(|b| wrapped(b.len())).max();
-    let mut to = Outflow::new(to.file()?, largest.unwrap_or(0));
+    let room = WINDOW.min(wrapped(content)) + largest.unwrap_or(0) + SLACK;
+    let mut to = Outflow::new(to.file()?, room);
     let out = &mut *to.pending;
     put_header(out, 0x30, content);
     out.extend_from_slice(VERSION_3);
@@ -642,8 +643,8 @@ const WINDOW: usize = 256 * 1024;
 const SLACK: usize = 512;
 
 impl<'a> Outflow<'a> {
-    fn new(file: StagedFile<'a>, largest_bag: usize) -> Self {
-        let pending = Zeroizing::new(Vec::with_capacity(WINDOW + largest_bag + SLACK));
+    fn new(file: StagedFile<'a>, room: usize) -> Self {
+        let pending = Zeroizing::new(Vec::with_capacity(room));
         Outflow { file, pending, cipher: None, mac: None, passed: 0 }
     }
 

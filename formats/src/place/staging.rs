@@ -37,7 +37,7 @@ struct Staged {
 
 enum Body {
     Memory(Zeroizing<Vec<u8>>),
-    File { temp: NamedTempFile, gathered: Zeroizing<Vec<u8>> },
+    File { temp: NamedTempFile, gathered: Gathered },
 }
 
 impl Staging {
@@ -177,7 +177,7 @@ impl Staging {
             None => {
                 let body = match &self.target {
                     None => Body::Memory(Zeroizing::new(Vec::new())),
-                    Some(target) => Body::File { temp: temp_beside(target)?, gathered: Zeroizing::default() },
+                    Some(target) => Body::File { temp: temp_beside(target)?, gathered: Gathered::default() },
                 };
                 self.files.push(Staged { suffix: suffix.map(str::to_owned), body });
                 self.files.len() - 1
@@ -228,9 +228,27 @@ fn temporary_folder(target: Option<&Path>) -> Result<(TempDir, File)> {
     Ok((folder, lock))
 }
 
-fn flush(temp: &mut NamedTempFile, gathered: &mut Vec<u8>) -> Result<()> {
-    temp.as_file_mut().write_all(gathered).map_err(|e| write_error("can't be written", e))?;
-    gathered.zeroize();
+/// Bytes on their way. What was used of the room is wiped, and nothing else: wiping all of it would cost a
+/// small store more than writing it.
+#[derive(Default)]
+struct Gathered(Vec<u8>);
+
+impl Gathered {
+    fn wipe(&mut self) {
+        self.0.as_mut_slice().zeroize();
+        self.0.clear();
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+fn flush(temp: &mut NamedTempFile, gathered: &mut Gathered) -> Result<()> {
+    temp.as_file_mut().write_all(&gathered.0).map_err(|e| write_error("can't be written", e))?;
+    gathered.wipe();
     Ok(())
 }
 
@@ -252,16 +270,16 @@ impl StagedFile<'_> {
                 out.extend_from_slice(bytes);
             }
             Body::File { temp, gathered } => {
-                if gathered.capacity() == 0 {
-                    gathered.reserve_exact(GATHER);
+                if gathered.0.capacity() == 0 {
+                    gathered.0.reserve_exact(GATHER);
                 }
-                if gathered.len() + bytes.len() > GATHER {
+                if gathered.0.len() + bytes.len() > GATHER {
                     flush(temp, gathered)?;
                 }
                 if bytes.len() >= GATHER {
                     temp.as_file_mut().write_all(bytes).map_err(|e| write_error("can't be written", e))?;
                 } else {
-                    gathered.extend_from_slice(bytes);
+                    gathered.0.extend_from_slice(bytes);
                 }
             }
         }
@@ -287,7 +305,7 @@ impl StagedFile<'_> {
                 let failed = |e| write_error("can't be written", e);
                 let flushed = temp.as_file_mut().stream_position().map_err(failed)? as usize;
                 match at.checked_sub(flushed) {
-                    Some(at) => fits(gathered, at),
+                    Some(at) => fits(&mut gathered.0, at),
                     None if at + bytes.len() <= flushed => {
                         temp.as_file().write_all_at(bytes, at as u64).map_err(failed)
                     }
