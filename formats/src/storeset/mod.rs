@@ -5,7 +5,7 @@
 //! lock → staged files synced → current checked → saved as NAME.old-N → one rename → folder synced
 //! ```
 //!
-//! Where companions change with the store, as with the password of a kdb, all of it goes by one rename ([`set`]).
+//! Where companions change with the store, as with the password of a kdb, all of it goes by one rename (`set`).
 //! A store that is a folder is changed where it is (`in_place`), and its generations are copies.
 //!
 //! Until the rename nothing that a reader can see has changed; after it everything has. A crash leaves at
