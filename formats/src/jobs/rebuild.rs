@@ -390,7 +390,13 @@ impl<'a> Located<'a> {
             None => Store::default(),
         };
         report.created = self.current.is_none();
-        let merged = wanted.merge(&current, ctx, &mut report.losses)?;
+        let mut merged = wanted.merge(&current, ctx, &mut report.losses)?;
+        let in_place =
+            self.format.in_place().filter(|_| self.current.as_ref().is_some_and(Source::is_directory));
+        if in_place.is_none() {
+            // What can't be read of the current store may be a key. Changed in place, it stays.
+            merged.defects.clone_from(&current.defects);
+        }
         // A key that comes from elsewhere was opened there, so what is left sealed is this store's own.
         let (store, losses) = prepare(merged, ctx, self.format, &|| Ok(true))?;
         report.losses.extend(losses);
@@ -400,9 +406,7 @@ impl<'a> Located<'a> {
             report.losses.clear();
             return Ok(Staged::Same);
         }
-        if let (Some(true), Some(in_place)) =
-            (self.current.as_ref().map(Source::is_directory), self.format.in_place())
-        {
+        if let Some(in_place) = in_place {
             let named = |e: Error| e.in_format(self.format.name());
             report.losses.extend(in_place.apply(&self.path, &store, None, ctx).map_err(named)?);
             report.changed = report.losses.iter().all(|l| job.allow.allows(l));
