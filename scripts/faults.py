@@ -248,13 +248,20 @@ class Stage:
         options = [f'inject={i}' for i in self.scenario.always] + [fault.option()]
         ran = self.world.run(self.scenario.command, work, strace(log, options, self.calls(fault)))
         killed = 'KILL' in fault.what
+        if not self.struck(fault, ran, log):
+            return
+        self.inspect(fault, ran, work, killed)
+        self.heal(fault, ran, work)
+
+    def struck(self, fault, ran, log):
+        """Whether the fault was met; counts it."""
+        killed = 'KILL' in fault.what
         injected = re.search(rf'{fault.call}\(.*\(INJECTED\)', log.read_text(errors='replace'))
         if not (ran.returncode == -9 if killed else injected):
             self.bad(fault, ran, f'nothing was injected (status {ran.returncode})')
-            return
+            return False
         self.world.count('kills' if killed else 'errors')
-        self.inspect(fault, ran, work, killed)
-        self.heal(fault, ran, work)
+        return True
 
     def calls(self, fault):
         """Only what is traced is injected into."""
@@ -380,6 +387,7 @@ class Databases:
 
     fresh = Stage.fresh
     bad = Stage.bad
+    struck = Stage.struck
 
     @property
     def scenario(self):
@@ -414,11 +422,8 @@ class Databases:
             log = self.home / f'log-{worker}'
             ran = self.world.run(self.command, work, strace(log, [fault.option()], {fault.call}))
             killed = 'KILL' in fault.what
-            injected = re.search(rf'{fault.call}\(.*\(INJECTED\)', log.read_text(errors='replace'))
-            if not (ran.returncode == -9 if killed else injected):
-                self.bad(fault, ran, f'nothing was injected (status {ran.returncode})')
+            if not self.struck(fault, ran, log):
                 return
-            self.world.count('kills' if killed else 'errors')
             if first == 'NSS':
                 self.inspect(fault, ran, work, killed)
             if killed or ran.returncode == 0 or fault.lasting:

@@ -125,14 +125,23 @@ struct Server {
 
 impl Server {
     fn start(authority: &Authority) -> Self {
-        let port = free_port();
-        let log = authority.path(&format!("server-{port}.log"));
+        let log = authority.path("server.log");
         std::fs::write(authority.path("page.html"), "<title>A page</title>").unwrap();
         let mut command = Command::new("openssl");
         command.args(["s_server", "-WWW", "-cert", "localhost.pem", "-key", "localhost.key", "-accept"]);
-        command.arg(format!("127.0.0.1:{port}")).current_dir(authority.dir.path());
+        // It looks for a port itself: one that was found for it may be somebody else's by then.
+        command.arg("127.0.0.1:0").current_dir(authority.dir.path());
         let process = Running::start(&mut command, &log);
-        wait_for(port);
+        let begun = Instant::now();
+        let port = loop {
+            let said = std::fs::read_to_string(&log).unwrap();
+            let port = said.lines().find_map(|l| l.strip_prefix("ACCEPT 127.0.0.1:")?.parse().ok());
+            if let Some(port) = port {
+                break port;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "no server: {said}");
+            std::thread::sleep(Duration::from_millis(50));
+        };
         Server { _process: process, port, log }
     }
 

@@ -176,8 +176,8 @@ fn command(wanted: impl Fn(&Entry) -> bool) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Ferries certificates and keys between keystores, and keeps a client's keystores current")
         .long_about(None)
-        // Where a command is named, nobody will see it.
-        .after_help(if commands.len() == 1 { String::new() } else { after_help() })
+        // Where a command or --version is named, nobody will see it.
+        .after_help(if commands.len() < COMMANDS.len() { String::new() } else { after_help() })
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(110);

@@ -22,7 +22,8 @@ pub(super) fn prepare(
     let carries = to.carries();
     let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
     let outcomes = open_all(&store.entries, from, to)?;
-    let all_fit = outcomes.iter().all(Result::is_ok) && store.entries.iter().all(|e| fits(e, to));
+    let all_fit =
+        outcomes.iter().all(Result::is_ok) && store.entries.iter().all(|e| refusal(e, to).is_none());
     let mut entries = if all_fit {
         store.entries
     } else {
@@ -143,19 +144,19 @@ fn pair(pkcs8: &[u8], leaf: &[u8]) -> Result<()> {
         .hint("leave the entry out with --label for the others, and look at the store with its own tool"))
 }
 
-fn fits(entry: &Entry, to: &dyn Format) -> bool {
-    to.carries().items.contains(&entry.item.kind()) && to.cannot_hold(entry).is_none()
-}
-
 /// Keeps an entry if the format can hold it, else what of it can be held.
 fn keep(entry: Entry, to: &dyn Format, kept: &mut Kept, losses: &mut Vec<Loss>) {
-    let items = to.carries().items;
+    let Some(why) = refusal(&entry, to) else { return kept.entries.push(entry) };
+    losses.push(Loss::new(loss_of(entry.item.kind()), shown(&entry), why));
+    kept.certificates_of(entry);
+}
+
+/// Why the format can't hold an entry; `None` where it can.
+fn refusal(entry: &Entry, to: &dyn Format) -> Option<String> {
     let kind = entry.item.kind();
-    let why = match (items.contains(&kind), to.cannot_hold(&entry)) {
-        (true, None) => return kept.entries.push(entry),
-        (true, why) => why,
-        (false, _) => None,
-    };
+    if to.carries().items.contains(&kind) {
+        return to.cannot_hold(entry);
+    }
     let word = match kind {
         ItemKind::Key => "private keys",
         ItemKind::Secret => "secret keys",
@@ -164,9 +165,7 @@ fn keep(entry: Entry, to: &dyn Format, kept: &mut Kept, losses: &mut Vec<Loss>) 
         ItemKind::Crl => "revocation lists",
         ItemKind::Other => "objects of this type",
     };
-    let why = why.unwrap_or_else(|| format!("{} holds no {word}", to.name()));
-    losses.push(Loss::new(loss_of(kind), shown(&entry), why));
-    kept.certificates_of(entry);
+    Some(format!("{} holds no {word}", to.name()))
 }
 
 /// The kind of loss when an entry of this kind can't be held.

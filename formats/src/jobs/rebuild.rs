@@ -500,7 +500,7 @@ fn add_source(hash: &mut blake3::Hasher, source: &Source) -> Result<()> {
     }
     // Not kept in memory: where nothing changed, this is all that is read.
     let mut content = blake3::Hasher::new();
-    content.update_reader(source.reader()?).map_err(|e| cannot_read(e).in_file(source.path()))?;
+    content.update_reader(source.whole_reader()?).map_err(|e| cannot_read(e).in_file(source.path()))?;
     add(hash, content.finalize().as_bytes());
     Ok(())
 }
@@ -517,6 +517,11 @@ impl Wanted {
     fn load(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let mut public: Vec<Entry> = Vec::new();
         let mut seen: Set<Der> = Set::default();
+        let mut is_new = |object: &Der| {
+            // Before it is cloned, so that all clones know their print.
+            object.print();
+            seen.insert(object.clone())
+        };
         for bundle in &job.bundles {
             let path = bundle.source.path();
             let loaded = super::load(bundle)?;
@@ -545,14 +550,7 @@ impl Wanted {
                         .hint("nothing was changed: an empty bundle would empty the stores"),
                 ));
             }
-            public.extend(
-                loaded
-                    .store
-                    .entries
-                    .into_iter()
-                    // Printed before it is cloned, so that all clones know their print.
-                    .filter(|e| e.object().is_some_and(|d| d.print() != 0 && seen.insert(d.clone()))),
-            );
+            public.extend(loaded.store.entries.into_iter().filter(|e| e.object().is_some_and(&mut is_new)));
         }
         let keys = job.key.as_ref().map(|k| private_keys(k, warnings)).transpose()?;
         Ok(Wanted { public, keys })

@@ -38,7 +38,7 @@ impl<'s> Parts<'s> {
     /// Begins to read.
     pub fn of(source: &'s Source) -> Result<Self> {
         let size = usize::try_from(source.size()?).unwrap_or(usize::MAX);
-        let from = source.reader()?;
+        let from = source.whole_reader()?;
         // One more byte lets the end be seen.
         let room = Zeroizing::new(Room::new(size.saturating_add(1).min(WINDOW))?);
         Ok(Parts { from, size, room, filled: 0, used: 0, base: 0, ended: false, done: false })
@@ -83,14 +83,15 @@ impl<'s> Parts<'s> {
                 Err(e) => return Err(cannot_read(e)),
             }
         }
+        if self.base + self.filled as u64 > Source::LIMIT {
+            return Err(Error::too_large(format!("more than {} bytes are refused", Source::LIMIT)));
+        }
         Ok(())
     }
 
     /// For a block, or a text between blocks, that is larger than the window.
     fn grow(&mut self) -> Result<()> {
-        let more = self.room.len().checked_mul(2).filter(|n| *n as u64 <= 2 * Source::LIMIT);
-        let more = more.ok_or_else(|| Error::too_large("a block of more than 2 GiB").at(self.base))?;
-        let mut room = Zeroizing::new(Room::new(more)?);
+        let mut room = Zeroizing::new(Room::new(self.room.len().saturating_mul(2))?);
         room[..self.filled].copy_from_slice(&self.room[..self.filled]);
         self.room = room;
         Ok(())

@@ -181,6 +181,13 @@ impl Source {
         }
     }
 
+    /// The same, for formats and jobs that go through all of it: what is larger than any keystore is refused
+    /// before a byte is read, and what grows beyond that ends there.
+    pub(crate) fn whole_reader(&self) -> Result<Box<dyn Read + '_>> {
+        within_limit(self.size()?).map_err(|e| e.in_file(&self.path))?;
+        Ok(Box::new(self.reader()?.take(Self::LIMIT + 1)))
+    }
+
     /// The open file, for the locks that other programs look at.
     pub(crate) fn file(&self) -> Option<&File> {
         match &self.origin {
@@ -295,12 +302,7 @@ impl Source {
             Origin::Directory => return Err(Error::new(Kind::Read, "is a folder")),
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
         };
-        if size > Self::LIMIT {
-            return Err(Error::too_large(format!(
-                "the file has {size} bytes, more than {} are refused",
-                Self::LIMIT
-            )));
-        }
+        within_limit(size)?;
         let mut from = file.take(Self::LIMIT + 1);
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.
@@ -319,6 +321,16 @@ impl Source {
         }
         Ok(bytes.into())
     }
+}
+
+fn within_limit(size: u64) -> Result<()> {
+    if size > Source::LIMIT {
+        return Err(Error::too_large(format!(
+            "the file has {size} bytes, more than {} are refused",
+            Source::LIMIT
+        )));
+    }
+    Ok(())
 }
 
 /// Reads until `room` is full or the end is seen; how much came.
