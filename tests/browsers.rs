@@ -125,12 +125,22 @@ struct Server {
 
 impl Server {
     fn start(authority: &Authority) -> Self {
-        let log = authority.path("server.log");
+        Self::start_with(authority, "server.log", &[])
+    }
+
+    /// One that lets in only who has a certificate of our CA's.
+    fn for_clients(authority: &Authority) -> Self {
+        let wants = ["-CAfile", "ca.pem", "-Verify", "3", "-verify_return_error"];
+        Self::start_with(authority, "server-for-clients.log", &wants)
+    }
+
+    fn start_with(authority: &Authority, log: &str, more: &[&str]) -> Self {
+        let log = authority.path(log);
         std::fs::write(authority.path("page.html"), "<title>A page</title>").unwrap();
         let mut command = Command::new("openssl");
         command.args(["s_server", "-WWW", "-cert", "localhost.pem", "-key", "localhost.key", "-accept"]);
         // It looks for a port itself: one that was found for it may be somebody else's by then.
-        command.arg("127.0.0.1:0").current_dir(authority.dir.path());
+        command.arg("127.0.0.1:0").args(more).current_dir(authority.dir.path());
         let process = Running::start(&mut command, &log);
         let begun = Instant::now();
         let port = loop {
@@ -145,7 +155,8 @@ impl Server {
         Server { _process: process, port, log }
     }
 
-    /// Whether the browser loads the page; what it says of the server is a TLS alert.
+    /// Whether the browser loads the page. What it says of the server is a TLS alert; a server that wants a
+    /// client's certificate says itself that none came.
     fn is_trusted_by(&self, browser: &mut Command, log: &Path) -> (bool, Running) {
         let known = std::fs::read_to_string(&self.log).unwrap().len();
         browser.arg(format!("https://localhost:{}/page.html", self.port));
@@ -156,7 +167,9 @@ impl Server {
             if text.contains("FILE:page.html") {
                 return (true, running);
             }
-            if text.contains("alert unknown ca") || text.contains("alert certificate unknown") {
+            let refused =
+                ["alert unknown ca", "alert certificate unknown", "peer did not return a certificate"];
+            if refused.iter().any(|r| text.contains(r)) {
                 return (false, running);
             }
             let said = || std::fs::read_to_string(log).unwrap_or_default();
@@ -213,15 +226,17 @@ fn firefox_trusts_what_we_put_into_its_profile() {
                 user_pref(\"app.normandy.enabled\", false);\n\
                 user_pref(\"browser.safebrowsing.update.enabled\", false);\n\
                 user_pref(\"network.captive-portal-service.enabled\", false);\n\
-                user_pref(\"network.connectivity-service.enabled\", false);\n";
+                user_pref(\"network.connectivity-service.enabled\", false);\n\
+                user_pref(\"security.default_personal_cert\", \"Select Automatically\");\n";
     std::fs::write(profile.join("user.js"), calm).unwrap();
     let program = program(&["firefox-esr", "firefox"]);
-    let loads = |shot: &str| {
+    let loads_from = |server: &Server, shot: &str| {
         let mut firefox = Command::new(&program);
         firefox.args(["--headless", "--no-remote", "--profile"]).arg(&profile);
         firefox.arg("--screenshot").arg(authority.path(shot)).env("HOME", authority.dir.path());
         server.is_trusted_by(&mut firefox, &authority.path("firefox.log"))
     };
+    let loads = |shot: &str| loads_from(&server, shot);
     // It makes the database itself, and has it open while we change it.
     let (trusted, running) = loads("one.png");
     assert!(!trusted, "it trusts a server whose CA it doesn't know");
@@ -237,6 +252,15 @@ fn firefox_trusts_what_we_put_into_its_profile() {
     let (trusted, running) = loads("two.png");
     drop(running);
     assert!(trusted, "it doesn't trust the CA in its profile");
+    let for_clients = Server::for_clients(&authority);
+    let (let_in, running) = loads_from(&for_clients, "keyless.png");
+    drop(running);
+    assert!(!let_in, "the server lets in a browser without a key");
+    authority.keyferry(&["rebuild", &db, "--bundle", "ca.pem", "--key", "client-all.pem"]);
+    let (let_in, running) = loads_from(&for_clients, "key.png");
+    drop(running);
+    assert!(let_in, "it doesn't show its key to the server");
+    authority.keyferry(&["rollback", &db]);
     authority.keyferry(&["rollback", &db]);
     let (trusted, running) = loads("three.png");
     drop(running);
