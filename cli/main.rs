@@ -6,6 +6,7 @@
 mod commands;
 mod error;
 mod failpoint;
+mod files;
 mod place;
 mod secrets;
 mod time;

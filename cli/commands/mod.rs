@@ -3,6 +3,7 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod bundle;
 mod completions;
 mod convert;
 mod default;
@@ -63,6 +64,7 @@ const COMMANDS: &[Entry] = commands! {
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
+    "bundle" bundle "Make, sign, verify and compare trust bundles" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
     "help-page" help_page "Print the command reference as Markdown" true;

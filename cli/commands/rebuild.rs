@@ -9,7 +9,9 @@ use crate::secrets::StorePasswords;
 use crate::ui::{DIM, GREEN, RED};
 use formats::error::Printable;
 use formats::jobs::Input;
-use formats::jobs::rebuild::{KeySource, Named, Rebuild, Rebuilt, StoreReport, Target, rebuild};
+use formats::jobs::rebuild::{
+    Bundle, Gates, KeySource, Named, Rebuild, Rebuilt, StoreReport, Target, rebuild,
+};
 use formats::model::Loss;
 use formats::place::Source;
 use formats::{Ctx, Error, Kind, Session};
@@ -120,9 +122,12 @@ pub fn run(program: &Program, args: &Args) -> Result {
                 path: &s.path,
                 format: s.format,
                 ctx: Ctx { secrets, options: args.options.values(), session: &session },
+                roles: None,
+                heeds_hold: false,
             })
             .collect(),
-        bundles: opened.iter().map(|o| o.input(args, &session)).collect(),
+        bundles: opened.iter().map(|o| Bundle::plain(o.input(args, &session))).collect(),
+        gates: Gates::default(),
         key: opened_key
             .as_ref()
             .map(|o| KeySource { input: o.input(args, &session), label: key_label.clone().flatten() }),
