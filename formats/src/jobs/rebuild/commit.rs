@@ -55,7 +55,7 @@ pub(super) fn commit_all(
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
         warn(place.record(job, digest), warnings);
         let now = place.target.ctx.session.now_ms;
-        match storeset::prune(&place.path, job.keep, RETENTION_MS, now, false) {
+        match storeset::prune(&place.path, place.target.keep, place.target.retention_ms, now, false) {
             Ok(pruned) => report.pruned = pruned,
             Err(e) => warn(Err(e), warnings),
         }
@@ -107,6 +107,3 @@ fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
         place.iter().fold(both, |e, path| e.in_file(path))
     })
 }
-
-/// Old generations younger than this stay, however many there are.
-const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;

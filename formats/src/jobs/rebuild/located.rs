@@ -161,13 +161,18 @@ impl<'a> Located<'a> {
         if let Some(in_place) = in_place {
             let named = |e: Error| e.in_format(self.format.name());
             report.losses.extend(in_place.apply(&self.path, &store, None, ctx).map_err(named)?);
-            report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+            report.changed = report.losses.iter().all(|l| self.target.allow.allows(l));
             let ready = Staged::InPlace(Box::new(store));
             return Ok(if report.changed { ready } else { Staged::Refused });
         }
         let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };
-        let build =
-            Build { store: &store, base: self.current.as_ref(), format: self.format, ctx, allow: &job.allow };
+        let build = Build {
+            store: &store,
+            base: self.current.as_ref(),
+            format: self.format,
+            ctx,
+            allow: &self.target.allow,
+        };
         report.changed = build.stage(&mut staging, &mut report.losses)?;
         Ok(if report.changed { Staged::Ready(staging) } else { Staged::Refused })
     }

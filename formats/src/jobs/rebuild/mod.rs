@@ -36,6 +36,9 @@ use located::Located;
 use std::path::{Path, PathBuf};
 use wanted::Wanted;
 
+/// How long old generations stay at least when nobody says: seven days.
+pub const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
+
 /// One store to rebuild.
 pub struct Target<'a> {
     /// Its path.
@@ -46,6 +49,12 @@ pub struct Target<'a> {
     pub ctx: Ctx<'a>,
     /// The roles of the certificates that it takes; `None`: all.
     pub roles: Option<&'a [Role]>,
+    /// Which losses are accepted.
+    pub allow: AllowLoss,
+    /// Old generations to keep.
+    pub keep: usize,
+    /// Old generations younger than this stay, however many there are.
+    pub retention_ms: i64,
     /// Leave it as it is while a rollback holds (see [`storeset::Record`]).
     pub heeds_hold: bool,
 }
@@ -79,12 +88,8 @@ pub struct Rebuild<'a> {
     pub gates: Gates,
     /// Another source of the private keys.
     pub key: Option<KeySource<'a>>,
-    /// Old generations to keep.
-    pub keep: usize,
     /// Plan only: nothing is written.
     pub dry_run: bool,
-    /// Which losses are accepted.
-    pub allow: AllowLoss,
     /// Called before each step of each swap.
     pub on_step: &'a dyn Fn(Step) -> Result<()>,
     /// Runs after the swaps when something changed (`--exec`); an error puts the old stores back.
