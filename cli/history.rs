@@ -51,6 +51,15 @@ pub struct Change {
     pub said: Vec<String>,
 }
 
+impl Entry {
+    /// Whether it says nothing that `last` doesn't say.
+    fn repeats(&self, last: &Entry) -> bool {
+        let what = |e: &Entry| serde_json::to_string(&(&e.bundles, &e.approved, &e.stores)).ok();
+        let changed = self.stores.iter().any(|s| ["created", "replaced"].contains(&s.outcome.as_str()));
+        !changed && what(self) == what(last)
+    }
+}
+
 impl Change {
     /// Of a store that was worked on.
     pub fn of(report: &Report) -> Option<Change> {
@@ -75,8 +84,8 @@ pub fn place(state: &Path) -> PathBuf {
     state.join("history.jsonl")
 }
 
-/// Adds a line and returns its hash.
-pub fn add(state: &Path, mut entry: Entry) -> formats::Result<String> {
+/// Adds a line. What a timer finds each time, without anything that changed, is noted once.
+pub fn add(state: &Path, mut entry: Entry) -> formats::Result<()> {
     let path = place(state);
     let failed = |e: std::io::Error| {
         Error::io(Kind::Write, format!("the history can't be written: {}", formats::place::reason(&e)), e)
@@ -91,13 +100,15 @@ pub fn add(state: &Path, mut entry: Entry) -> formats::Result<String> {
         .map_err(failed)?;
     flock(&file, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
     let (last, whole) = last_line(&mut file).map_err(failed)?;
+    if last.as_deref().and_then(|l| serde_json::from_str(l).ok()).is_some_and(|l| entry.repeats(&l)) {
+        return Ok(());
+    }
     entry.previous = last.as_deref().map_or_else(|| BEGINNING.to_owned(), hash);
     let line = serde_json::to_string(&entry).map_err(|e| failed(e.into()))?;
     // What a crash left of a line is ended first.
     let text = if whole { format!("{line}\n") } else { format!("\n{line}\n") };
     file.write_all(text.as_bytes()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    Ok(hash(&line))
+    file.sync_all().map_err(failed)
 }
 
 /// The last line, and whether it has an end.
@@ -167,7 +178,13 @@ mod tests {
             command: command.to_owned(),
             bundles: Vec::new(),
             approved: Vec::new(),
-            stores: Vec::new(),
+            stores: vec![Change {
+                store: command.to_owned(),
+                outcome: "stopped".to_owned(),
+                added: Vec::new(),
+                removed: Vec::new(),
+                said: Vec::new(),
+            }],
             previous: String::new(),
         }
     }
@@ -176,7 +193,9 @@ mod tests {
     fn lines_hang_together() {
         let Ok(dir) = tempfile::tempdir() else { panic!("no folder") };
         for n in 0..3 {
-            assert!(add(dir.path(), entry(&format!("run {n}"))).is_ok());
+            for _ in 0..2 {
+                assert!(add(dir.path(), entry(&format!("run {n}"))).is_ok());
+            }
         }
         let lines = read(dir.path()).unwrap_or_default();
         assert_eq!(lines.len(), 3);

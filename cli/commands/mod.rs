@@ -12,6 +12,7 @@ mod default;
 mod diff;
 mod help_page;
 mod history;
+mod init;
 mod list;
 mod man;
 mod nss;
@@ -71,6 +72,7 @@ const COMMANDS: &[Entry] = commands! {
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
     "apply" apply "Bring all stores of this machine up to date" false;
+    "init" init "Write a first configuration" false;
     "config" config "Check the configuration, or print its schema" false;
     "history" history "Show what keyferry apply has done" false;
     "bundle" bundle "Make, sign, verify and compare trust bundles" false;

@@ -97,7 +97,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
             failed = Some(e.kind());
         }
         for store in sets.iter().flat_map(|s| &s.stores) {
-            let arg = StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
+            let arg =
+                StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
             let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
             given.extend(spec.map(|s| format!("{}={s}", arg.name())));
             stores.push(arg);
