@@ -210,7 +210,15 @@ impl Outcome {
         if let Some(problem) = &answer.error {
             self.failed += 1;
             self.kind = Kind::ALL.iter().copied().find(|k| k.name() == problem.kind);
-            ui.error(&problem.message);
+            let name = set.name().to_string_lossy();
+            // A link's error names what it leads to.
+            let named = problem.message.contains(&*name);
+            let message = if named {
+                problem.message.clone()
+            } else {
+                format!("{}: {}", Printable(&name), problem.message)
+            };
+            ui.error(&message);
             said.iter().skip(1).for_each(|line| ui.line(&format!("  {}", Printable(line))));
             if let Some(hint) = &problem.hint {
                 ui.hint(hint);

@@ -4,12 +4,14 @@
 use super::order::{Answer, Order, Problem};
 use super::plan::Set;
 use formats::{Error, Kind};
+use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 
 /// Has all sets worked on, `jobs` at a time (0: one for each core), and hands each answer to `report` in the order of
 /// the sets.
@@ -18,18 +20,19 @@ pub fn run(
     jobs: usize,
     report: &mut dyn FnMut(&Set<'_>, Answer) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    let said = Mutex::new(HashSet::new());
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if jobs == 0 { cores() } else { jobs }.min(sets.len());
     let next = AtomicUsize::new(0);
     let (sender, answers) = channel();
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, next, said) = (sender.clone(), &next, &said);
             scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((set, order)) = sets.get(at) else { return };
-                    let answer = one(set, order).unwrap_or_else(|e| Answer {
+                    let answer = one(set, order, said).unwrap_or_else(|e| Answer {
                         error: Some(Problem {
                             kind: e.kind().name().to_owned(),
                             message: e.to_string(),
@@ -59,14 +62,15 @@ pub fn run(
     })
 }
 
-/// Starts one worker, tells it what to do and waits for its answer.
-fn one(set: &Set<'_>, order: &Order) -> formats::Result<Answer> {
+/// Starts one worker, tells it what to do and waits for its answer. What workers say on standard error is passed on,
+/// each line once: a thousand of them would say the same of a password file that all of them use.
+fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::Result<Answer> {
     let failed = |what: &str, e: std::io::Error| {
         Error::io(Kind::Write, format!("{what}: {}", formats::place::reason(&e)), e).in_file(set.name())
     };
     let program = std::env::current_exe().map_err(|e| failed("this program can't be found", e))?;
     let mut command = Command::new(program);
-    command.arg("work-set").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.arg("work-set").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(owner) = set.owner {
         // Dropping root drops its groups, too.
         command.uid(owner.uid).gid(owner.gid).env("HOME", home(set.name())).current_dir("/");
@@ -81,6 +85,15 @@ fn one(set: &Set<'_>, order: &Order) -> formats::Result<Answer> {
         let _ = stdin.write_all(&json);
     }
     let output = child.wait_with_output().map_err(|e| failed("a worker can't be waited for", e))?;
+    {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            if said.insert(line.to_owned()) {
+                // Nothing can be said about a closed stream.
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+        }
+    }
     serde_json::from_slice(&output.stdout).map_err(|_| {
         Error::new(Kind::Write, format!("the worker ended without an answer ({})", output.status))
             .in_file(set.name())

@@ -81,7 +81,10 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
                 ctx: Ctx { secrets: &NoSecrets, options: &plain, session: &session },
             },
             manifest: b.manifest.as_ref(),
-            only_under: b.only_under.as_deref().map(|p| Pattern::parse(p, false)).transpose()?,
+            only_under: match &b.only_under {
+                Some(text) => Some((text.clone(), Pattern::parse(text, false)?)),
+                None => None,
+            },
         })
     });
     let on_step = crate::failpoint::on_step();

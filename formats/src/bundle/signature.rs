@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::model::Password;
-use minisign::{KeyPair, PublicKey as Key, SecretKeyBox, SignatureBox};
+use minisign::{KeyPair, PublicKey as Key, SecretKey, SecretKeyBox, SignatureBox};
 use std::io::Cursor;
 use zeroize::Zeroizing;
 
@@ -54,11 +54,25 @@ pub fn sign(data: &[u8], key_file: &str, password: Option<&Password>, comment: &
             let text = std::str::from_utf8(password.bytes()).map_err(|_| wrong())?;
             boxed.into_secret_key(Some(text.to_owned())).map_err(|_| wrong())?
         }
-        None => boxed.into_unencrypted_secret_key().map_err(|_| wrong())?,
+        None => match boxed.into_unencrypted_secret_key() {
+            Ok(key) => key,
+            Err(_) => unprotected(key_file).ok_or_else(wrong)?,
+        },
     };
     minisign::sign(None, &key, Cursor::new(data), Some(comment), Some("signed with keyferry"))
         .map(SignatureBox::into_string)
         .map_err(|e| Error::new(Kind::Write, "can't be signed").caused_by(e))
+}
+
+/// A secret key as minisign 0.10 writes one without a password: with zeros for a checksum, which the crate takes for
+/// damage.
+fn unprotected(key_file: &str) -> Option<SecretKey> {
+    const KDF: std::ops::Range<usize> = 2..4;
+    const CHECKSUM: std::ops::Range<usize> = 126..158;
+    let bytes =
+        base64_simd::STANDARD.decode_to_vec(key_file.lines().nth(1)?.trim()).ok().map(Zeroizing::new)?;
+    let zero = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(|b| *b == 0));
+    (zero(KDF) && zero(CHECKSUM)).then(|| SecretKey::from_bytes(&bytes).ok())?
 }
 
 fn wrong() -> Error {

@@ -49,6 +49,10 @@ impl<'a> Inputs<'a> {
         add(&mut hash, concat!("keyferry ", env!("CARGO_PKG_VERSION")).as_bytes());
         for bundle in &self.job.bundles {
             add_source(&mut hash, bundle.input.source)?;
+            if let Some((text, _)) = &bundle.only_under {
+                add(&mut hash, b"only under");
+                add(&mut hash, text.as_bytes());
+            }
             if let Some(manifest) = bundle.manifest {
                 add(&mut hash, &manifest.to_json()?);
                 // Members go when their time is over, without any change of the files.

@@ -147,8 +147,12 @@ impl<'a> Located<'a> {
         let (store, losses) = prepare(merged, ctx, self.format, &|| Ok(true))?;
         report.losses.extend(losses);
         compare(&current, &store, report);
-        report.stops = policy::stops(job, wanted, &current, report);
         report.notes = wanted.ahead(&current);
+        report.stops = wanted.distrusted_keys(job, &current).collect();
+        if !report.stops.is_empty() {
+            return Ok(Staged::Refused);
+        }
+        report.stops = policy::stops(job, wanted, &current, report);
         if self.current.is_some() && is_same(&current, &store, self.format, ctx) {
             // Nothing is lost by leaving a store as it is.
             report.losses.clear();

@@ -18,8 +18,9 @@ pub struct Bundle<'a> {
     pub input: Input<'a>,
     /// What its publisher says of it; checked by the caller.
     pub manifest: Option<&'a Manifest>,
-    /// It may bring only subjects that match this: a partner's bundle, its own organisation.
-    pub only_under: Option<Pattern>,
+    /// It may bring only subjects that match this (its text, and what it means): a partner's bundle, its own
+    /// organisation.
+    pub only_under: Option<(String, Pattern)>,
 }
 
 impl<'a> Bundle<'a> {
@@ -87,7 +88,7 @@ impl fmt::Display for Stop {
 /// What stands in the way of replacing `current`, after `report` has come to know the changes.
 pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report: &StoreReport) -> Vec<Stop> {
     let gates = &job.gates;
-    let mut stops: Vec<Stop> = wanted.distrusted_keys(job, current).collect();
+    let mut stops = Vec::new();
     // Nobody has relied on a store that isn't there.
     if report.created {
         return stops;
@@ -112,7 +113,7 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     let known = known_keys(gates.second_keys, current);
     for new in &report.added {
         let sha256 = new.sha256();
-        if gates.approved.certificates.contains(&sha256) {
+        if gates.approved.certificates.contains(&sha256) || wanted.signs_a_key(current, &new.certificate) {
             continue;
         }
         if gates.new_cas && !gates.approved.cas && is_ca(&new.certificate) {
@@ -158,7 +159,7 @@ fn has_other_key(known: &HashMap<&[u8], Set<&[u8]>>, new: &Named) -> bool {
 
 impl Wanted {
     /// This machine's own keys that the bundles distrust: nothing is to be done about that in silence.
-    fn distrusted_keys<'a>(
+    pub(super) fn distrusted_keys<'a>(
         &'a self,
         job: &'a Rebuild<'_>,
         current: &'a Store,

@@ -63,6 +63,15 @@ impl Wanted {
         from.iter().filter(|e| matches!(e.item, Item::Key { .. })).filter_map(Entry::certificate)
     }
 
+    /// Whether this certificate is one of a key's signers, which come with the key.
+    pub(super) fn signs_a_key(&self, current: &Store, certificate: &Der) -> bool {
+        let from = self.keys.as_deref().unwrap_or(&current.entries);
+        from.iter().any(|e| match &e.item {
+            Item::Key { chain, .. } => chain.iter().any(|l| l.cert == *certificate),
+            _ => false,
+        }) && self.public.iter().all(|e| lone(e) != Some(certificate))
+    }
+
     /// What of the bundles has one of these roles.
     fn in_roles<'a>(&'a self, wanted: Option<&'a [Role]>) -> impl Iterator<Item = &'a Entry> {
         self.public.iter().zip(&self.roles).filter_map(move |(entry, stated)| {
@@ -201,7 +210,7 @@ fn public(bundle: &Bundle<'_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>>
                 .hint("nothing was changed: an empty bundle would empty the stores"),
         ));
     }
-    if let Some(bounds) = &bundle.only_under {
+    if let Some((_, bounds)) = &bundle.only_under {
         let outside = |c: &Der| !cert_fields(c).is_ok_and(|f| bounds.matches(f.subject));
         if let Some((entry, _)) = certificates.find(|(_, c)| outside(c)) {
             return Err(named(
