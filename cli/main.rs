@@ -4,10 +4,16 @@
 //! prints. Start reading at `commands/mod.rs`.
 
 mod commands;
+mod config;
 mod error;
 mod failpoint;
+mod fetch;
+mod files;
+mod history;
 mod place;
+mod report;
 mod secrets;
+mod sets;
 mod time;
 mod ui;
 

@@ -10,6 +10,8 @@ from pathlib import Path
 RULES = tomllib.loads((Path(__file__).parent.parent / 'deny.toml').read_text())
 ALLOWED = set(RULES['licenses']['allow'])
 BANNED = {ban['crate']: ban['reason'] for ban in RULES['bans']['deny']}
+# Those who may use a banned crate all the same.
+WRAPPERS = {ban['crate']: ban.get('wrappers', []) for ban in RULES['bans']['deny']}
 REGISTRY = 'registry+https://github.com/rust-lang/crates.io-index'
 
 
@@ -24,8 +26,10 @@ def main():
 
 def check(package):
     name = f"{package['name']} {package['version']}"
-    if package['name'] in BANNED:
-        yield f"{name}: banned: {BANNED[package['name']]}"
+    for needed in package['dependencies']:
+        banned = BANNED.get(needed['name']) if needed['kind'] != 'dev' and not needed['optional'] else None
+        if banned and package['name'] not in WRAPPERS[needed['name']]:
+            yield f"{name}: uses {needed['name']}, which is banned: {banned}"
     if package['source'] not in (None, REGISTRY):
         yield f"{name}: comes from {package['source']}"
     if not satisfied(package['license'] or ''):

@@ -16,6 +16,8 @@ install_tools() {
     # SQLite and the fuzzer's runtime are compiled.
     command -v gcc >/dev/null || want+=(gcc libc6-dev)
     command -v g++ >/dev/null || want+=(g++)
+    # Signs and verifies manifests of bundles.
+    command -v minisign >/dev/null || want+=(minisign)
     # A holder of locks for the tests.
     command -v flock >/dev/null || want+=(util-linux)
     # Without it Debian's JDK trusts nobody; with it curl and openssl have their defaults too.

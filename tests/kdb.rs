@@ -484,6 +484,60 @@ fn gskit_proves_itself_to_a_tls_server_with_our_key() {
     }
 }
 
+/// The signers of a key that are in no bundle stay as entries without trust; GSKit sends them all the same, so that
+/// a server which knows only the root lets the client in.
+#[test]
+fn signers_that_left_the_bundle_stay_without_trust_and_are_sent() {
+    if without_gskit() {
+        return;
+    }
+    let dir = scratch();
+    let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+    std::fs::write(dir.path().join("ca.ext"), "basicConstraints=critical,CA:TRUE\n").unwrap();
+    for (name, is_root) in
+        [("ca", true), ("own", true), ("middle", false), ("localhost", false), ("client", false)]
+    {
+        let (subject, key) = (format!("/CN={name}"), format!("{name}.key"));
+        let (csr, pem) = (format!("{name}.csr"), format!("{name}.pem"));
+        let out = if is_root { ["-x509", "-out", &pem] } else { ["-new", "-out", &csr] };
+        openssl(dir.path(), &[&new[..], &["-subj", &subject, "-keyout", &key], &out].concat());
+    }
+    for (name, by, extensions) in
+        [("localhost", "own", None), ("middle", "ca", Some("ca.ext")), ("client", "middle", None)]
+    {
+        let (csr, pem) = (format!("{name}.csr"), format!("{name}.pem"));
+        let (ca, key) = (format!("{by}.pem"), format!("{by}.key"));
+        let sign = ["x509", "-req", "-in", &csr, "-out", &pem, "-CA", &ca, "-CAkey", &key, "-CAcreateserial"];
+        let ext = extensions.map_or_else(Vec::new, |e| vec!["-extfile", e]);
+        openssl(dir.path(), &[&sign[..], &ext].concat());
+    }
+    let text = |f: &&str| std::fs::read_to_string(dir.path().join(f)).unwrap();
+    let all = ["client.key", "client.pem", "middle.pem", "ca.pem"].iter().map(text).collect::<String>();
+    let client = dir.path().join("all.pem");
+    std::fs::write(&client, all).unwrap();
+    let kdb = dir.path().join("client.kdb");
+    convert(&client, "unused", &kdb, &[]);
+    let mut rebuild = keyferry();
+    rebuild.arg("rebuild").arg(&kdb).arg("--bundle").arg(dir.path().join("own.pem"));
+    must(rebuild.env("KEYFERRY_PASSWORD", PASSWORD));
+    let store = read(&kdb, &Passwords::one(PASSWORD));
+    let anchors: Vec<_> = store
+        .entries
+        .iter()
+        .filter(|e| matches!(e.item, Item::Cert(_)) && e.trust.as_ref().is_some_and(|t| t.is_full_anchor()))
+        .collect();
+    assert_eq!(anchors.len(), 1, "only the bundle's own CA is trusted");
+    assert_eq!(store.entries.len(), 4);
+    // The server knows the client's root alone: without the one in the middle it would not find it.
+    let server = TlsServer::start(dir.path());
+    let secrets = Passwords::one(PASSWORD);
+    let label = keys(&store, &secrets).into_keys().next().unwrap();
+    let mut shake = oracle();
+    shake.arg("handshake").arg(&kdb).args(["--label", &label, "--connect", &server.address]);
+    let ran = run(&mut shake);
+    assert_eq!(ran.status, 0, "{}{}\n{}", ran.out, ran.err, server.said.lock().unwrap());
+}
+
 /// A server that takes only clients of `ca.pem`.
 struct TlsServer {
     process: std::process::Child,

@@ -3,11 +3,16 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod apply;
+mod bundle;
 mod completions;
+mod config;
 mod convert;
 mod default;
 mod diff;
 mod help_page;
+mod history;
+mod init;
 mod list;
 mod man;
 mod nss;
@@ -19,6 +24,9 @@ mod show;
 mod stash;
 mod status;
 mod unstash;
+mod work_set;
+
+pub use bundle::{beside, public_key as bundle_key};
 
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -63,8 +71,14 @@ const COMMANDS: &[Entry] = commands! {
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
+    "apply" apply "Bring all stores of this machine up to date" false;
+    "init" init "Write a first configuration" false;
+    "config" config "Check the configuration, or print its schema" false;
+    "history" history "Show what keyferry apply has done" false;
+    "bundle" bundle "Make, sign, verify and compare trust bundles" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
+    "work-set" work_set "Work on one set of stores, for apply" true;
     "help-page" help_page "Print the command reference as Markdown" true;
 };
 
@@ -133,7 +147,8 @@ impl Program {
         Passwords::new(&self.ui, self.given(), stores, true)
     }
 
-    fn given(&self) -> Given<'_> {
+    /// The passwords as the command line has them.
+    pub fn given(&self) -> Given<'_> {
         Given {
             password: &self.global.password,
             to_password: self.global.to_password.as_deref(),

@@ -4,12 +4,14 @@ use super::Program;
 use super::convert::say_losses;
 use super::options::{FormatOptions, LossOptions};
 use crate::error::{Failure, Result};
-use crate::place::{StoreArg, shown};
+use crate::place::StoreArg;
+use crate::report::Report;
 use crate::secrets::StorePasswords;
-use crate::ui::{DIM, GREEN, RED};
 use formats::error::Printable;
 use formats::jobs::Input;
-use formats::jobs::rebuild::{KeySource, Named, Rebuild, Rebuilt, StoreReport, Target, rebuild};
+use formats::jobs::rebuild::{
+    Bundle, Gates, KeySource, RETENTION_MS, Rebuild, Rebuilt, StoreReport, Target, rebuild,
+};
 use formats::model::Loss;
 use formats::place::Source;
 use formats::{Ctx, Error, Kind, Session};
@@ -120,15 +122,19 @@ pub fn run(program: &Program, args: &Args) -> Result {
                 path: &s.path,
                 format: s.format,
                 ctx: Ctx { secrets, options: args.options.values(), session: &session },
+                roles: None,
+                allow: allow.clone(),
+                keep: args.keep,
+                retention_ms: RETENTION_MS,
+                heeds_hold: false,
             })
             .collect(),
-        bundles: opened.iter().map(|o| o.input(args, &session)).collect(),
+        bundles: opened.iter().map(|o| Bundle::plain(o.input(args, &session))).collect(),
+        gates: Gates::default(),
         key: opened_key
             .as_ref()
             .map(|o| KeySource { input: o.input(args, &session), label: key_label.clone().flatten() }),
-        keep: args.keep,
         dry_run: args.dry_run,
-        allow: allow.clone(),
         on_step: &on_step,
         after: &after,
     })?;
@@ -167,13 +173,13 @@ fn finish(program: &Program, args: &Args, done: &Rebuilt) -> Result {
         say_losses(program, &store.losses.iter().map(|l| of_store(store, l)).collect::<Vec<_>>());
     }
     let mut out = program.ui.out();
+    let reports: Vec<_> = done.stores.iter().map(Report::from).collect();
     if args.json {
-        let reports: Vec<_> = done.stores.iter().map(as_json).collect();
         serde_json::to_writer_pretty(&mut out, &reports)?;
         writeln!(out)?;
     } else {
-        for store in &done.stores {
-            print(program, args, store, &mut out)?;
+        for report in &reports {
+            report.print(&program.ui, args.dry_run, &mut out)?;
         }
     }
     Ok(out.flush()?)
@@ -182,84 +188,4 @@ fn finish(program: &Program, args: &Args, done: &Rebuilt) -> Result {
 /// With several stores a loss names its own.
 fn of_store(store: &StoreReport, loss: &Loss) -> Loss {
     Loss { detail: format!("{} ({})", loss.detail, store.path.display()), ..loss.clone() }
-}
-
-/// More names than these are for programs, which ask for `--json`: they would push everything else off the
-/// screen.
-const NAMED: usize = 200;
-
-fn print(program: &Program, args: &Args, store: &StoreReport, out: &mut impl Write) -> Result {
-    let ui = &program.ui;
-    let path = store.path.to_string_lossy();
-    let verb = match (store.changed, store.created, args.dry_run) {
-        (false, ..) => "unchanged",
-        (true, true, false) => "created",
-        (true, false, false) => "replaced",
-        (true, true, true) => "would be created",
-        (true, false, true) => "would be replaced",
-    };
-    let saved = store.old.as_ref().map_or_else(String::new, |o| format!(" (old: {})", shown(o)));
-    writeln!(out, "{}: {}: {verb}{saved}", Printable(&path), store.format)?;
-    if !store.changed {
-        return Ok(());
-    }
-    for (mark, style, list) in [("+", GREEN, &store.added), ("-", RED, &store.removed)] {
-        for named in list.iter().take(NAMED) {
-            writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", described(named))))?;
-        }
-        if list.len() > NAMED {
-            let rest = format!("{mark} {} more; --json names all", list.len() - NAMED);
-            writeln!(out, "  {}", ui.paint(style, &rest))?;
-        }
-    }
-    for key in &store.keys {
-        writeln!(out, "  key {}", described(key))?;
-    }
-    let pruned = match store.pruned.len() {
-        0 => String::new(),
-        n => format!(", {n} old deleted"),
-    };
-    let Some(kept) = store.kept else { return Ok(()) };
-    let summary =
-        format!("{} added, {} removed, {kept} kept{pruned}", store.added.len(), store.removed.len());
-    Ok(writeln!(out, "  {}", ui.paint(DIM, &summary))?)
-}
-
-fn described(named: &Named) -> String {
-    format!("\"{}\"  {}", Printable(&named.label), Printable(&named.subject()))
-}
-
-fn as_json(store: &StoreReport) -> serde_json::Value {
-    let named = |list: &[Named]| -> Vec<_> {
-        let one =
-            |n: &Named| serde_json::json!({"label": n.label, "subject": n.subject(), "sha256": n.sha256()});
-        list.iter().map(one).collect()
-    };
-    let losses: Vec<_> = store.losses.iter().map(loss_json).collect();
-    let mut object = serde_json::json!({
-        "store": store.path.to_string_lossy(),
-        "format": store.format,
-        "changed": store.changed,
-        "created": store.created,
-        "added": named(&store.added),
-        "removed": named(&store.removed),
-        "keys": named(&store.keys),
-        "losses": losses,
-        "pruned": store.pruned.iter().map(|p| shown(p)).collect::<Vec<_>>(),
-    });
-    if let (Some(kept), Some(map)) = (store.kept, object.as_object_mut()) {
-        map.insert("kept".to_owned(), kept.into());
-    }
-    if let (Some(old), Some(map)) = (&store.old, object.as_object_mut()) {
-        map.insert("old".to_owned(), shown(old).into());
-    }
-    object
-}
-
-fn loss_json(loss: &Loss) -> serde_json::Value {
-    let mut object = serde_json::json!({"kind": loss.kind.name(), "detail": loss.detail});
-    if let (Some(label), Some(map)) = (&loss.label, object.as_object_mut()) {
-        map.insert("label".to_owned(), label.as_str().into());
-    }
-    object
 }

@@ -6,13 +6,16 @@ use crate::place::{StoreArg, shown};
 use formats::error::Printable;
 use formats::jobs::rollback::rollback;
 use formats::storeset;
+use formats::{Ctx, Options};
 use std::ffi::OsString;
 
 /// Put a store's newest old generation back
 ///
-/// By one rename, as an update does it; an NSS database gets its rows back where it is, in one transaction. The store that was current becomes a generation that a second
-/// rollback does not return to: that one goes further back. An old generation that is a folder holds a key
-/// database with its stash and requests, and all of them come back together.
+/// By one rename, as an update does it; an NSS database gets its rows back where it is, in one transaction. The
+/// store that was current becomes a generation that a second rollback does not return to: that one goes further
+/// back. An old generation that is a folder holds a key database with its stash and requests, and all of them
+/// come back together. What the bundle of the last update distrusts does not come back. keyferry apply leaves
+/// the store as it is from then on, until a bundle with a higher serial comes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -27,9 +30,14 @@ Examples:
 
 /// Rolls back.
 pub fn run(program: &Program, args: &Args) -> Result {
-    let path = file(&StoreArg::parse_existing(&program.ui, &args.store))?;
+    let arg = StoreArg::parse_existing(&program.ui, &args.store);
+    let path = file(&arg)?;
     let on_step = crate::failpoint::on_step();
-    let done = rollback(&path, &program.session()?, &on_step)?;
+    let session = program.session()?;
+    let passwords = program.passwords(&[&arg])?;
+    let secrets = passwords.of(&arg);
+    let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &session };
+    let done = rollback(&path, &ctx, &on_step)?;
     for warning in &done.warnings {
         program.ui.warn(&Printable(warning).to_string());
     }

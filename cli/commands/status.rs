@@ -2,9 +2,11 @@
 
 use super::Program;
 use super::rollback::file;
+use crate::config::{Config, USUAL};
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
-use crate::secrets::Passwords;
+use crate::secrets::{Given, Passwords};
+use crate::sets::plan::{filled, sets};
 use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
@@ -17,18 +19,23 @@ use formats::{Ctx, Error, Options, Session};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Show a store's keys, generations and last update
 ///
 /// How many entries it holds, its keys with the ends of their certificates, how many certificates have
-/// expired or soon will, its old generations, and what the last update noted.
+/// expired or soon will, its old generations, and what the last update noted. Without a store, every store of
+/// the configuration.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The stores
-    #[arg(required = true, value_name = "STORE")]
+    #[arg(value_name = "STORE")]
     stores: Vec<OsString>,
+
+    /// The configuration, where no store is named
+    #[arg(long, value_name = "FILE", default_value = USUAL)]
+    config: PathBuf,
 
     /// Print a JSON array with one object for each store
     #[arg(long)]
@@ -37,6 +44,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  keyferry status
   keyferry status client.jks --password env:PW
   keyferry status *.p12 --json";
 
@@ -78,10 +86,27 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.json {
         ui.errors_as_json();
     }
-    let stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
-    let passwords = program.passwords(&stores.iter().collect::<Vec<_>>())?;
-    let session = program.session()?;
+    let mut stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
+    let mut given = program.given().password.to_vec();
     let mut failed = None;
+    if stores.is_empty() {
+        let config = Config::read(&args.config)?;
+        let (sets, errors) = sets(&config)?;
+        for e in &errors {
+            crate::error::report(ui, e);
+            failed = Some(e.kind());
+        }
+        for store in sets.iter().flat_map(|s| &s.stores) {
+            let arg =
+                StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
+            let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
+            given.extend(spec.map(|s| format!("{}={s}", arg.name())));
+            stores.push(arg);
+        }
+    }
+    let given = Given { password: &given, ..program.given() };
+    let passwords = Passwords::new(ui, given, &stores.iter().collect::<Vec<_>>(), false)?;
+    let session = program.session()?;
     let mut all = Vec::new();
     for store in &stores {
         let path = file(store)?;

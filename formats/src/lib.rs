@@ -9,6 +9,7 @@
 //! [`FORMATS`], then one of the folders named after a format.
 
 pub mod asn1;
+pub mod bundle;
 mod context;
 pub mod crypto;
 mod der;

@@ -3,6 +3,7 @@
 
 use super::build::Build;
 use super::prepare::prepare;
+use super::rebuild::RETENTION_MS;
 use super::{AllowLoss, Input};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
@@ -41,8 +42,6 @@ pub struct Edited {
     pub old: Option<PathBuf>,
 }
 
-/// Old generations younger than this stay, however many there are.
-const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 /// So many newer ones must exist before one goes.
 const KEEP: usize = 2;
 

@@ -1,12 +1,14 @@
 //! A store's newest old generation back in its place: by one rename, or in one transaction where the store is a
 //! folder that is changed where it is.
 
-use crate::context::{Ctx, OnePassword, Options, Session};
+use super::list::sha256_hex;
+use crate::context::{Ctx, OnePassword};
 use crate::error::{Error, Kind, Result};
 use crate::format::detect;
+use crate::model::Item;
 use crate::place::Source;
 use crate::stash;
-use crate::storeset::{self, Generation, Lock, Step};
+use crate::storeset::{self, Generation, Lock, Record, Step};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,12 +24,20 @@ pub struct RolledBack {
 /// Goes back, under the store's lock. `store`: links resolved (see [`storeset::resolve`]).
 ///
 /// A generation that is the store alone comes back beside the companions that are there. Where their password
-/// is another (other tools change it in place), it is refused.
-pub fn rollback(store: &Path, session: &Session, on_step: &dyn Fn(Step) -> Result<()>) -> Result<RolledBack> {
+/// is another (other tools change it in place), it is refused. So is one that holds what the last bundle
+/// distrusts: to look for that, the generation is read with the passwords of `ctx`.
+///
+/// The store's record then says that somebody went back, so that runs that nobody watches don't go forward to
+/// the same again.
+pub fn rollback(store: &Path, ctx: &Ctx<'_>, on_step: &dyn Fn(Step) -> Result<()>) -> Result<RolledBack> {
+    let record = Record::read(store);
     let go = || -> Result<RolledBack> {
         if !store.is_dir() {
             let _lock = Lock::take(store)?;
-            let inspect = |generation: &Generation| inspect(store, generation, session);
+            let inspect = |generation: &Generation| {
+                no_distrusted(&generation.file, record.as_ref(), ctx)?;
+                inspect(store, generation, ctx)
+            };
             let to = storeset::rollback(&storeset::Rollback { store, inspect: &inspect, on_step })?;
             return Ok(RolledBack { to, warnings: Vec::new() });
         }
@@ -36,14 +46,42 @@ pub fn rollback(store: &Path, session: &Session, on_step: &dyn Fn(Step) -> Resul
             Error::unsupported(format!("a {} store that is a folder has no generations", format.name()))
         })?;
         let _lock = Lock::take(store)?;
-        let to = storeset::roll_back(store, in_place, on_step).map_err(|e| e.in_format(format.name()))?;
+        let inspect = |generation: &Generation| no_distrusted(&generation.path, record.as_ref(), ctx);
+        let to = storeset::roll_back(store, in_place, &inspect, on_step)
+            .map_err(|e| e.in_format(format.name()))?;
         let warnings = in_place.users(store).iter().map(|u| u.warning(store)).collect();
         Ok(RolledBack { to, warnings })
     };
-    go().map_err(|e| e.in_file(store))
+    let mut done = go().map_err(|e| e.in_file(store))?;
+    if let Some(record) = record.clone().filter(|r| r.hold.is_none()) {
+        // The store is the old one by now; what can't be noted is no reason to say otherwise.
+        done.warnings.extend(record.held().write(store).err().map(|e| e.to_string()));
+    }
+    Ok(done)
 }
 
-fn inspect(store: &Path, generation: &Generation, session: &Session) -> Result<&'static [&'static str]> {
+/// That nothing comes back that the bundle of the last update distrusts.
+fn no_distrusted(generation: &Path, record: Option<&Record>, ctx: &Ctx<'_>) -> Result<()> {
+    let Some(distrust) = record.map(|r| &r.distrust).filter(|d| !d.is_empty()) else { return Ok(()) };
+    let source = Source::open(generation)?;
+    let loaded = super::load(&super::Input { source: &source, format: None, ctx: *ctx }).map_err(|e| {
+        e.hint("the last bundle distrusts certificates, and whether they would come back can't be seen")
+    })?;
+    let all = loaded.store.entries.iter().flat_map(|e| match &e.item {
+        Item::Key { chain, .. } => chain.iter().map(|l| &l.cert).collect(),
+        _ => e.certificate().into_iter().collect::<Vec<_>>(),
+    });
+    match all.map(|c| sha256_hex(c)).find(|h| distrust.contains(h)) {
+        Some(back) => {
+            Err(Error::refused(format!("a distrusted certificate would come back: SHA-256 {back}"))
+                .hint("the bundle of the last update says that it must be nowhere")
+                .in_file(generation))
+        }
+        None => Ok(()),
+    }
+}
+
+fn inspect(store: &Path, generation: &Generation, ctx: &Ctx<'_>) -> Result<&'static [&'static str]> {
     let source = Source::open(&generation.file)?;
     // Of what can't be recognised nothing is known that would speak against it.
     let Ok(format) = source.probe().and_then(|p| detect(&p)) else { return Ok(&[]) };
@@ -53,7 +91,7 @@ fn inspect(store: &Path, generation: &Generation, session: &Session) -> Result<&
         return Ok(format.companions());
     };
     let secrets = OnePassword(Arc::new(password));
-    let ctx = Ctx { secrets: &secrets, options: &Options::default(), session };
+    let ctx = Ctx { secrets: &secrets, ..*ctx };
     match format.read(&source, &ctx) {
         Err(e) if e.kind() == Kind::Password => Err(Error::refused(
             "the stash beside the store holds another password than this old generation has",

@@ -6,6 +6,7 @@
 mod source;
 mod staging;
 
+pub(crate) use source::cannot_read;
+pub use source::reason;
 pub use source::{Identity, Probe, Source};
-pub(crate) use source::{cannot_read, reason};
 pub use staging::{StagedFile, Staging};

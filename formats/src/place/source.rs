@@ -366,7 +366,7 @@ pub(crate) fn cannot_read(e: std::io::Error) -> Error {
 }
 
 /// The system's words, without Rust's "(os error 2)".
-pub(crate) fn reason(e: &std::io::Error) -> String {
+pub fn reason(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::NotFound => "no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -54,6 +54,18 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
 }
 
+/// Seconds since 1970 of RFC 3339 text in UTC, `2026-01-02T03:04:05Z`, or of a day alone.
+pub fn parse(text: &str) -> Option<i64> {
+    let whole = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        _ => text.to_owned(),
+    };
+    let digits: String = whole.chars().filter(char::is_ascii_digit).collect();
+    let seconds = seconds(&crate::asn1::tlv(0x18, format!("{digits}Z").as_bytes()))?;
+    // Only what comes out as it went in: no 31st of February, no other shape.
+    (rfc3339(seconds) == whole).then_some(seconds)
+}
+
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years begin in March, so that
 /// the leap day is the last one.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
@@ -84,6 +96,17 @@ mod tests {
     }
     fn general(s: &str) -> Option<String> {
         seconds(&crate::asn1::tlv(0x18, s.as_bytes())).map(rfc3339)
+    }
+
+    #[test]
+    fn text_and_back() {
+        assert_eq!(parse("2026-01-02T03:04:05Z").map(rfc3339).as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(parse("2026-01-02").map(rfc3339).as_deref(), Some("2026-01-02T00:00:00Z"));
+        for bad in
+            ["", "2026-02-30", "2026-1-2", "2026-01-02 03:04:05", "2026-01-02T03:04:05+01:00", "2026é01-0"]
+        {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -116,10 +116,11 @@ fn taken_back(store: &Path, in_place: &dyn InPlace, saved: &Copied, cause: Error
 }
 
 /// Makes a store hold what an old generation holds and returns that one. See [`super::rollback`], which this
-/// is for stores that are changed where they are.
+/// is for stores that are changed where they are. An error of `inspect` stops it before anything is done.
 pub fn roll_back(
     store: &Path,
     in_place: &dyn InPlace,
+    inspect: &dyn Fn(&Generation) -> Result<()>,
     on_step: &dyn Fn(Step) -> Result<()>,
 ) -> Result<PathBuf> {
     in_place.recover(store)?;
@@ -136,6 +137,7 @@ pub fn roll_back(
         .iter()
         .find(|g| now.is_none_or(|n| g.number < n.number))
         .ok_or_else(|| Error::refused("there is no older generation to go back to").in_file(store))?;
+    inspect(target)?;
     let saved = match now {
         Some(now) => Copied { path: now.path.clone(), already: true },
         None => {

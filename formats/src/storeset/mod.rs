@@ -28,7 +28,7 @@ pub use commit::{Commit, Committed, commit, not_put_back};
 pub use generations::{Generation, Rollback, generations, prune, rollback};
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
-pub use record::Record;
+pub use record::{Hold, Record};
 
 use crate::error::{Error, Kind, Result};
 use std::fs::File;

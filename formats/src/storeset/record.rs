@@ -27,6 +27,25 @@ pub struct Record {
     pub store_state: String,
     /// When, RFC 3339, UTC.
     pub time: String,
+    /// The serial of the bundle, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
+    /// Certificates that must not come back: SHA-256, lower-case hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distrust: Vec<String>,
+    /// Somebody went back from what this was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// What a store was taken back from: runs that nobody watches don't go there again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The inputs of that update, as in [`Record::inputs`].
+    pub inputs: String,
+    /// The serial of its bundle: a higher one ends the hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
 }
 
 impl Record {
@@ -38,7 +57,16 @@ impl Record {
             inputs,
             store_state,
             time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
+            serial: None,
+            distrust: Vec::new(),
+            hold: None,
         }
+    }
+
+    /// Notes that `store` was taken back from what this record speaks of.
+    pub fn held(mut self) -> Self {
+        self.hold = Some(Hold { inputs: std::mem::take(&mut self.inputs), serial: self.serial });
+        self
     }
 
     /// The record beside `store`; `None` when there is none that can be understood.

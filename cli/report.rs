@@ -1,0 +1,160 @@
+//! What became of rebuilt stores: for people, for scripts, and from a worker to the program that started it.
+
+use crate::place::shown;
+use crate::ui::{BOLD, DIM, GREEN, RED, Ui, YELLOW};
+use formats::error::Printable;
+use formats::jobs::rebuild::{Named, StoreReport};
+use formats::model::Loss;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+
+/// More names than these are for programs, which ask for `--json`: they would push everything else off the
+/// screen.
+const NAMED: usize = 200;
+
+/// One store's report, in the shape of its JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    pub store: String,
+    pub format: String,
+    pub changed: bool,
+    pub created: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    pub added: Vec<Certificate>,
+    pub removed: Vec<Certificate>,
+    pub keys: Vec<Certificate>,
+    pub losses: Vec<LossRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<StopRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    pub pruned: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+}
+
+/// A certificate that came, went, or stands with a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificate {
+    pub label: String,
+    pub subject: String,
+    pub sha256: String,
+}
+
+/// A loss.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LossRow {
+    pub kind: String,
+    pub detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// What stands in the way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StopRow {
+    pub detail: String,
+    /// What approves it; absent: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<String>,
+}
+
+impl From<&StoreReport> for Report {
+    fn from(store: &StoreReport) -> Self {
+        let named = |list: &[Named]| list.iter().map(Certificate::from).collect();
+        Report {
+            store: store.path.to_string_lossy().into_owned(),
+            format: store.format.to_owned(),
+            changed: store.changed,
+            created: store.created,
+            held: store.held,
+            added: named(&store.added),
+            removed: named(&store.removed),
+            keys: named(&store.keys),
+            losses: store.losses.iter().map(LossRow::from).collect(),
+            stops: store
+                .stops
+                .iter()
+                .map(|s| StopRow { detail: s.detail.clone(), approve: s.approve.clone() })
+                .collect(),
+            notes: store.notes.clone(),
+            pruned: store.pruned.iter().map(|p| shown(p)).collect(),
+            kept: store.kept,
+            old: store.old.as_ref().map(|o| shown(o)),
+        }
+    }
+}
+
+impl From<&Named> for Certificate {
+    fn from(n: &Named) -> Self {
+        Certificate { label: n.label.clone(), subject: n.subject(), sha256: n.sha256() }
+    }
+}
+
+impl From<&Loss> for LossRow {
+    fn from(loss: &Loss) -> Self {
+        LossRow {
+            kind: loss.kind.name().to_owned(),
+            detail: loss.detail.clone(),
+            label: loss.label.as_ref().map(|l| l.as_str().to_owned()),
+        }
+    }
+}
+
+impl Report {
+    /// Prints it for people.
+    pub fn print(&self, ui: &Ui, dry_run: bool, out: &mut impl Write) -> std::io::Result<()> {
+        let verb = match (self.changed, self.created, dry_run) {
+            (false, ..) if self.held => "left as it is, for somebody went back from this bundle",
+            (false, ..) if !self.stops.is_empty() => "stopped",
+            (false, ..) => "unchanged",
+            (true, true, false) => "created",
+            (true, false, false) => "replaced",
+            (true, true, true) => "would be created",
+            (true, false, true) => "would be replaced",
+        };
+        let saved = self.old.as_ref().map_or_else(String::new, |o| format!(" (old: {o})"));
+        writeln!(out, "{}: {}: {verb}{saved}", Printable(&self.store), self.format)?;
+        for stop in &self.stops {
+            writeln!(out, "  {}", ui.paint(RED, &format!("! {}", Printable(&stop.detail))))?;
+            if let Some(approve) = &stop.approve {
+                writeln!(out, "    {}", ui.paint(BOLD, &format!("--approve {approve}")))?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(out, "  {}", ui.paint(YELLOW, &Printable(note).to_string()))?;
+        }
+        if !self.changed && self.stops.is_empty() {
+            return Ok(());
+        }
+        for (mark, style, list) in [("+", GREEN, &self.added), ("-", RED, &self.removed)] {
+            for named in list.iter().take(NAMED) {
+                writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", named.described())))?;
+            }
+            if list.len() > NAMED {
+                let rest = format!("{mark} {} more; --json names all", list.len() - NAMED);
+                writeln!(out, "  {}", ui.paint(style, &rest))?;
+            }
+        }
+        for key in &self.keys {
+            writeln!(out, "  key {}", key.described())?;
+        }
+        let pruned = match self.pruned.len() {
+            0 => String::new(),
+            n => format!(", {n} old deleted"),
+        };
+        let Some(kept) = self.kept else { return Ok(()) };
+        let summary =
+            format!("{} added, {} removed, {kept} kept{pruned}", self.added.len(), self.removed.len());
+        writeln!(out, "  {}", ui.paint(DIM, &summary))
+    }
+}
+
+impl Certificate {
+    fn described(&self) -> String {
+        format!("\"{}\"  {}", Printable(&self.label), Printable(&self.subject))
+    }
+}
