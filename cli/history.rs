@@ -2,7 +2,7 @@
 //! one before, so that nobody changes or drops one unnoticed who doesn't rewrite all after it; whoever noted the
 //! last hash elsewhere notices that, too.
 
-use crate::report::{Certificate, Report};
+use crate::rebuilt::{Certificate, Report};
 use formats::{Error, Kind};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ mod fetch;
 mod files;
 mod history;
 mod place;
-mod report;
+mod rebuilt;
 mod secrets;
 mod sets;
 mod time;

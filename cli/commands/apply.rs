@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use crate::fetch::{Ready, fetch};
 use crate::files::{PUBLIC, write};
 use crate::history::{self, Change, Entry};
-use crate::report::LossRow;
+use crate::rebuilt::LossRow;
 use crate::sets::order::{Answer, BundleOrder, Order, StoreOrder};
 use crate::sets::plan::{Set, filled, sets};
 use crate::sets::run::run as run_sets;
@@ -189,7 +189,7 @@ struct Outcome {
     /// Sets that were stopped or refused.
     refused: usize,
     kind: Option<Kind>,
-    reports: Vec<crate::report::Report>,
+    reports: Vec<crate::rebuilt::Report>,
     changes: Vec<Change>,
 }
 

@@ -5,7 +5,7 @@ use super::convert::say_losses;
 use super::options::{FormatOptions, LossOptions};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
-use crate::report::Report;
+use crate::rebuilt::Report;
 use crate::secrets::StorePasswords;
 use formats::error::Printable;
 use formats::jobs::Input;

@@ -1,7 +1,7 @@
 //! What a worker is told, and what it answers. Both are JSON, from and to the program that started it.
 
 use crate::config::GateRules;
-use crate::report::{LossRow, Report};
+use crate::rebuilt::{LossRow, Report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

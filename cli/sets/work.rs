@@ -5,7 +5,7 @@ use super::order::{Answer, Hooked, Order, Problem};
 use crate::commands::Program;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
-use crate::report::Report;
+use crate::rebuilt::Report;
 use crate::secrets::{Given, Passwords};
 use formats::bundle::Role;
 use formats::jobs::Input;
@@ -126,7 +126,7 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
         for (store, order) in done.stores.iter().zip(&order.stores) {
             let allow = crate::config::losses(&order.allow_loss);
             let refused = store.losses.iter().filter(|l| !allow.allows(l));
-            answer.refused.extend(refused.map(crate::report::LossRow::from));
+            answer.refused.extend(refused.map(crate::rebuilt::LossRow::from));
         }
     }
     Ok(())
