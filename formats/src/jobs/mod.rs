@@ -5,6 +5,7 @@ mod build;
 pub mod convert;
 pub mod diff;
 pub mod edit;
+pub mod find;
 mod flat;
 mod labels;
 pub mod list;

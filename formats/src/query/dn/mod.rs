@@ -11,6 +11,7 @@ mod style;
 mod types;
 
 pub use diff::{Comparison, Difference, Name, Pair, compare};
+pub(crate) use pattern::pieces_match;
 pub use pattern::{Grade, Hit, Pattern};
 pub use style::{Style, mq_warnings};
 

@@ -199,9 +199,8 @@ fn nss(out: &mut String, attribute: &Attribute<'_>) {
     };
     let blank = |b: u8| b == b' ' || b == b'\r' || b == b'\n';
     let twice = bytes.windows(2).any(|w| blank(w[0]) && blank(w[1]));
-    let quotes = bytes.iter().any(|b| {
-        b",=+<>#;".contains(b) || matches!(b, b'"' | b'\\') && bytes.iter().any(|b| b",=+<>#;".contains(b))
-    }) || twice
+    let quotes = bytes.iter().any(|b| b",=+<>#;".contains(b))
+        || twice
         || bytes.first().is_some_and(|b| blank(*b))
         || bytes.last().is_some_and(|b| blank(*b));
     if quotes {
