@@ -55,6 +55,11 @@ pub struct Args {
     #[arg(long, group = "form")]
     csv: bool,
 
+    /// Write a Parquet file instead, for DuckDB, Spark or Trino
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "FILE", group = "form")]
+    parquet: Option<std::path::PathBuf>,
+
     /// Print labels as IBM's tools do: * default, - personal, ! trusted, # secret key
     #[arg(long, group = "form")]
     gskit: bool,
@@ -85,7 +90,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
-        printer: Printer::new(&program.ui, args, !single),
+        printer: Printer::new(&program.ui, args, !single)?,
         failed: None,
         defects: false,
     };
@@ -221,14 +226,15 @@ impl Listing<'_> {
     }
 
     /// The end of the output, and the exit status.
-    fn end(mut self, single: bool, asked: bool) -> Result {
+    fn end(self, single: bool, asked: bool) -> Result {
         if let (true, Some(kind)) = (single, self.failed) {
             return Err(Failure::Reported(kind));
         }
+        let nothing = self.printer.rows == 0;
         self.printer.end()?;
         if self.failed.is_some() || self.defects {
             Err(Failure::Incomplete)
-        } else if asked && self.printer.rows == 0 {
+        } else if asked && nothing {
             Err(Failure::No)
         } else {
             Ok(())
@@ -243,6 +249,8 @@ enum Form {
     Lines,
     Csv,
     Gskit,
+    #[cfg(feature = "parquet")]
+    Parquet(Box<crate::parquet::Inventory>),
 }
 
 /// Prints rows in one of the forms.
@@ -262,7 +270,7 @@ const CSV_HEAD: &str = "store,format,label,kind,default,subject,issuer,serial,no
                         spki_sha256,algorithm,bits,trust,distrust,authenticated,match,owner,mode,size,mtime";
 
 impl<'a> Printer<'a> {
-    fn new(ui: &'a Ui, args: &Args, headings: bool) -> Self {
+    fn new(ui: &'a Ui, args: &Args, headings: bool) -> Result<Self> {
         let form = match (args.json, args.jsonl, args.csv) {
             (true, ..) => Form::Array,
             (_, true, _) => Form::Lines,
@@ -270,9 +278,14 @@ impl<'a> Printer<'a> {
             _ if args.gskit => Form::Gskit,
             _ => Form::Table,
         };
+        #[cfg(feature = "parquet")]
+        let form = match &args.parquet {
+            Some(file) => Form::Parquet(Box::new(crate::parquet::Inventory::new(file)?)),
+            None => form,
+        };
         let now = now_ms() / 1000;
         let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
-        Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon }
+        Ok(Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon })
     }
 
     /// The rows of one store.
@@ -284,6 +297,11 @@ impl<'a> Printer<'a> {
         if let Form::Gskit = self.form {
             writeln!(self.out, "Certificates found\n* default, - personal, ! trusted, # secret key")?;
         }
+        #[cfg(feature = "parquet")]
+        if let Form::Parquet(inventory) = &mut self.form {
+            self.rows += rows.len();
+            return rows.into_iter().try_for_each(|row| inventory.put(row));
+        }
         rows.iter().try_for_each(|row| self.row(row))
     }
 
@@ -291,6 +309,8 @@ impl<'a> Printer<'a> {
         self.rows += 1;
         match self.form {
             Form::Table => {}
+            #[cfg(feature = "parquet")]
+            Form::Parquet(_) => {}
             Form::Gskit => writeln!(self.out, "{}", gskit_line(row))?,
             Form::Array => {
                 self.out.write_all(if self.rows == 1 { b"[\n" } else { b",\n" })?;
@@ -352,7 +372,11 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn end(&mut self) -> Result {
+    fn end(mut self) -> Result {
+        #[cfg(feature = "parquet")]
+        if let Form::Parquet(inventory) = self.form {
+            return inventory.end();
+        }
         match (&self.form, self.rows) {
             (Form::Array, 0) => self.out.write_all(b"[]\n")?,
             (Form::Array, _) => self.out.write_all(b"\n]\n")?,
