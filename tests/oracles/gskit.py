@@ -383,7 +383,8 @@ def simple(fn, *fields):
         h = km.open(a.db, a.pw)
         vals = [getattr(a, f) for f in fields]
         km.call(fn, h, *[v if isinstance(v, int) else b(v) for v in vals])
-        km.close(h)
+        if not getattr(a, "crash", False):
+            km.close(h)
         return {}
     return run
 
@@ -665,7 +666,8 @@ def main():
     cmd("import-p12", c_import_p12, file, ("--file-pw", {"required": True}), labels)
     cmd("export-p12", c_export_p12, out, ("--out-pw", {"required": True}), labels)
     cmd("extract", c_extract, label, out, ("--der", {"action": "store_true"}))
-    cmd("delete", simple("GSKKM_DeleteKey", "label"), label)
+    cmd("delete", simple("GSKKM_DeleteKey", "label"), label,
+        ("--crash", {"action": "store_true", "help": "end without closing: the erased slot stays"}))
     cmd("delete-req", simple("GSKKM_DeleteRequestKeyPair", "label"), label)
     cmd("rename", simple("GSKKM_SetKeyLabel", "label", "to"), label, ("--to", {"required": True}))
     cmd("set-default", c_set_default, label)
