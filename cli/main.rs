@@ -10,6 +10,8 @@ mod failpoint;
 mod fetch;
 mod files;
 mod history;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod place;
 mod rebuilt;
 mod secrets;

@@ -10,6 +10,9 @@ mod config;
 mod convert;
 mod default;
 mod diff;
+mod dn;
+mod filter;
+mod find;
 mod help_page;
 mod history;
 mod init;
@@ -23,6 +26,7 @@ mod rollback;
 mod show;
 mod stash;
 mod status;
+mod tree;
 mod unstash;
 mod work_set;
 
@@ -63,6 +67,8 @@ const COMMANDS: &[Entry] = commands! {
     "list" list "List what stores hold" false;
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
+    "find" find "Find who holds a certificate, and who its private key" false;
+    "dn" dn "Compare distinguished names" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

@@ -8,5 +8,5 @@ mod staging;
 
 pub(crate) use source::cannot_read;
 pub use source::reason;
-pub use source::{Identity, Probe, Source};
+pub use source::{FileFacts, Identity, Probe, Source};
 pub use staging::{StagedFile, Staging};
