@@ -84,8 +84,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();
-    let passwords =
-        if args.recursive { args.tree.passwords(program, &all)? } else { program.passwords(&all)? };
+    let passwords = if args.recursive {
+        args.tree.passwords(program, &all)?
+    } else {
+        args.tree.with_rules(program.passwords(&all)?)?
+    };
     let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
