@@ -13,6 +13,7 @@ mod context;
 pub mod crypto;
 mod der;
 pub mod error;
+mod fact;
 mod foreign;
 mod format;
 mod jks;
@@ -30,6 +31,7 @@ pub mod storeset;
 
 pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
 pub use error::{Error, Kind, Result};
+pub use fact::Fact;
 pub use format::{
     Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, User, by_name, by_suffix,
     detect, names,

@@ -2,6 +2,7 @@
 //! only through the trait, and print nothing.
 
 mod build;
+pub mod check;
 pub mod convert;
 pub mod diff;
 pub mod edit;
