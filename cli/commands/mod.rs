@@ -3,6 +3,7 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod check;
 mod completions;
 mod convert;
 mod default;
@@ -55,6 +56,7 @@ const COMMANDS: &[Entry] = commands! {
     "list" list "List what stores hold" false;
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
+    "check" check "Check what is wrong with stores, or soon will be" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

@@ -5,11 +5,17 @@ use super::rules::{
     OLD_GENERATIONS, PARTS_UNREADABLE, PASSWORD_EXPIRED, PASSWORD_EXPIRING, STASH_DIFFERS, STASH_UNREADABLE,
 };
 use super::{Check, Findings, Subject};
+use crate::context::{Ctx, OnePassword};
+use crate::error::Kind;
 use crate::fact::Fact;
+use crate::format::FORMATS;
+use crate::jobs::{Input, load};
 use crate::model::Item;
 use crate::place::Source;
 use crate::query::time::rfc3339;
 use crate::{stash, storeset};
+use std::path::Path;
+use std::sync::Arc;
 
 pub(super) const READ: Check = Check {
     rules: &[&PARTS_UNREADABLE, &NOT_AUTHENTICATED, &NOTE],
@@ -46,6 +52,26 @@ fn check_stash(subject: &Subject<'_>, findings: &mut Findings<'_>) {
             }
             _ => {}
         },
+    }
+}
+
+/// Of a store that did not open: whether its stash would have opened it.
+pub(super) fn stash_of_closed(path: &Path, ctx: &Ctx<'_>, findings: &mut Findings<'_>) {
+    let places = FORMATS.iter().filter_map(|f| f.password_file(path)).filter(|p| p != path && p.is_file());
+    for place in places {
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = Source::open(&place).and_then(|s| s.bytes().cloned());
+        match bytes.and_then(|bytes| stash::read(&bytes)) {
+            Err(e) => findings.store(&STASH_UNREADABLE, format!("{name}: {}", e.message())),
+            Ok(stashed) => {
+                let secrets = OnePassword(Arc::new(stashed));
+                let ctx = Ctx { secrets: &secrets, ..*ctx };
+                let opened = Source::open(path).and_then(|source| load(&Input { source: &source, format: None, ctx }));
+                if opened.is_err_and(|e| e.kind() == Kind::Password) {
+                    findings.store(&STASH_DIFFERS, format!("{name} does not open the store"));
+                }
+            }
+        }
     }
 }
 

@@ -58,9 +58,13 @@ fn look(subject: &Subject<'_>, findings: &mut Findings<'_>) {
         format.folder_files().iter().filter_map(|f| part(path.join(f), holds)).collect()
     };
     let stash = format.password_file(path);
+    // Beside a store stand its pending requests, with their keys.
+    let entries = &subject.loaded.store.entries;
+    let requests = entries.iter().any(|e| e.secret().is_some() && format.beside().contains(&e.item.kind()));
+    let pending = if requests { Holds::SealedKeys } else { Holds::Nothing };
     for suffix in format.companions() {
         let companion = path.with_extension(suffix);
-        let holds = if stash.as_ref() == Some(&companion) { Holds::Secrets } else { holds };
+        let holds = if stash.as_ref() == Some(&companion) { Holds::Secrets } else { pending };
         parts.extend(part(companion, holds));
     }
     if path.symlink_metadata().is_ok_and(|m| m.is_symlink()) {

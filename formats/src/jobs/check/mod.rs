@@ -210,10 +210,11 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked) -> Result<Checked> {
 }
 
 /// The findings about a store that can't be read.
-pub fn failed(name: &str, path: &Path, error: &Error) -> Vec<Finding> {
+pub fn failed(name: &str, path: &Path, error: &Error, ctx: &Ctx<'_>) -> Vec<Finding> {
     let mut findings = Findings { store: name, format: error.place().format, all: Vec::new() };
     if error.kind() == Kind::Password {
         findings.store(&rules::WRONG_PASSWORD, error.message());
+        container::stash_of_closed(path, ctx, &mut findings);
     } else {
         findings.store(&rules::DOES_NOT_OPEN, error.message());
     }
