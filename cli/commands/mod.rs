@@ -8,6 +8,7 @@ mod completions;
 mod convert;
 mod default;
 mod diff;
+mod explain;
 mod help_page;
 mod list;
 mod man;
@@ -57,6 +58,7 @@ const COMMANDS: &[Entry] = commands! {
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
     "check" check "Check what is wrong with stores, or soon will be" false;
+    "explain" explain "Explain a code or a message, of ours or of another program" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

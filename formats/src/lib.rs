@@ -13,6 +13,7 @@ mod context;
 pub mod crypto;
 mod der;
 pub mod error;
+pub mod explain;
 mod fact;
 mod foreign;
 mod format;

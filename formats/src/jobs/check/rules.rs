@@ -134,7 +134,7 @@ rules! {
         "The chain ends in a root that comes with the key but that this store does not trust: good for presenting the key, not for accepting peers of the same CA."
         "Where peers are to be accepted through this store, add the root as a trusted certificate.";
     WEAK_SIGNATURE "weak-signature" Warning
-        "A certificate is signed with MD2, MD5 or SHA-1: current programs refuse it, and it can be forged. (Roots' own signatures don't count.)"
+        "A certificate is signed with MD2, MD5 or SHA-1: current programs refuse it, and it can be forged. Roots' own signatures don't count."
         "Have it issued anew with SHA-256 or better.";
     WEAK_KEY "weak-key" Warning
         "A public key is too short for today: RSA or DSA below 2048 bits, or a curve below 224."
@@ -171,7 +171,7 @@ rules! {
         "chmod 600, or 640 with a group of those who need it.";
     WRITABLE_BY_OTHERS "writable-by-others" Error
         "Other users of the machine can change the store or its stash, and so choose whom it trusts."
-        "chmod go-w";
+        "Take the right away with chmod go-w.";
     WRITABLE_BY_GROUP "writable-by-group" Warning
         "The file's group can change the store or its stash, and so choose whom it trusts."
         "chmod g-w, unless exactly that is meant.";
