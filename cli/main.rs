@@ -7,6 +7,7 @@ mod commands;
 mod error;
 mod failpoint;
 mod place;
+mod report;
 mod secrets;
 mod time;
 mod ui;

@@ -16,6 +16,7 @@ mod nss;
 mod options;
 mod prune;
 mod rebuild;
+mod report;
 mod rollback;
 mod show;
 mod stash;
@@ -58,6 +59,7 @@ const COMMANDS: &[Entry] = commands! {
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
     "check" check "Check what is wrong with stores, or soon will be" false;
+    "report" report "Write a page about all stores below folders" false;
     "explain" explain "Explain a code or a message, of ours or of another program" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;

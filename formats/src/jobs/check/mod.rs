@@ -13,12 +13,12 @@ pub mod rules;
 
 use super::list::{Row, row, sha256_hex};
 use super::{Input, Loaded, load};
-use crate::asn1::{CertFields, cert_fields};
+use crate::asn1::{CertFields, cert_fields, oid};
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::fact::Fact;
 use crate::model::{Der, Entry, Item, Level};
-use crate::query::dn;
+use crate::query::{dn, time};
 use rules::{Rule, Severity};
 use serde::Serialize;
 use std::path::Path;
@@ -80,6 +80,56 @@ pub struct Checked {
     pub incomplete: bool,
     /// What it holds, as `list` has it.
     pub rows: Vec<Row>,
+    /// Every certificate in it, those of chains too, each once.
+    pub certificates: Vec<Card>,
+}
+
+/// A certificate, as far as an overview of many stores shows it.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// SHA-256 of its DER, lower-case hex.
+    pub sha256: String,
+    /// RFC 4514 text.
+    pub subject: String,
+    /// RFC 4514 text.
+    pub issuer: String,
+    /// The last attribute of the subject that names somebody: CN, else OU, else O, else all of it.
+    pub name: String,
+    /// Its end, in seconds since 1970, where that can be read.
+    pub not_after: Option<i64>,
+    /// It may issue certificates.
+    pub ca: bool,
+    /// The store has its private key.
+    pub key: bool,
+    /// What its issuer is found by: the names as they stand, and key identifiers.
+    pub subject_der: Vec<u8>,
+    /// See `subject_der`.
+    pub issuer_der: Vec<u8>,
+    /// See `subject_der`.
+    pub subject_key_id: Option<Vec<u8>>,
+    /// See `subject_der`.
+    pub authority_key_id: Option<Vec<u8>>,
+}
+
+impl Card {
+    fn of(held: &Held<'_>) -> Card {
+        let fields = &held.fields;
+        let subject = dn::rfc4514(fields.subject);
+        let name = [oid::CN, oid::OU, oid::O].iter().find_map(|id| dn::attribute_text(fields.subject, id));
+        Card {
+            sha256: sha256_hex(held.der),
+            issuer: dn::rfc4514(fields.issuer),
+            name: name.filter(|n| !n.trim().is_empty()).unwrap_or_else(|| subject.clone()),
+            subject,
+            not_after: time::seconds(fields.not_after),
+            ca: fields.is_ca(),
+            key: held.leaf,
+            subject_der: fields.subject.to_vec(),
+            issuer_der: fields.issuer.to_vec(),
+            subject_key_id: fields.subject_key_id().map(<[u8]>::to_vec),
+            authority_key_id: fields.authority_key_id().map(<[u8]>::to_vec),
+        }
+    }
 }
 
 /// One check.
@@ -205,8 +255,13 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked) -> Result<Checked> {
             "a check finds by the rules that it names"
         );
     }
-    let rows = loaded.store.entries.iter().map(|e| row(name, format, e)).collect();
-    Ok(Checked { format, findings: findings.sorted(), incomplete: !loaded.store.defects.is_empty(), rows })
+    Ok(Checked {
+        format,
+        findings: findings.sorted(),
+        incomplete: !loaded.store.defects.is_empty(),
+        rows: loaded.store.entries.iter().map(|e| row(name, format, e)).collect(),
+        certificates: subject.certificates.iter().map(Card::of).collect(),
+    })
 }
 
 /// The findings about a store that can't be read.
