@@ -142,7 +142,7 @@ fn findings(inventory: &Inventory) -> Markup {
             tr data-severity=(f.severity.name()) {
                 td.nowrap data-sort=(3 - f.severity as u8) { span class=(format!("tag {}", f.severity.name())) { (f.severity.name()) } }
                 td.nowrap { code { (f.code) } }
-                td.text { (shown(&f.store)) @if let Some(entry) = &f.entry { small { (shown(entry)) } } }
+                td.text { (path(&f.store)) @if let Some(entry) = &f.entry { small { (shown(entry)) } } }
                 td.text { (shown(&f.message)) small { (f.advice) } }
             }
         }
@@ -164,7 +164,7 @@ fn store_row(inventory: &Inventory, store: &StoreSeen) -> Markup {
     let count = |severity| store.findings.iter().filter(|f| f.severity == severity).count();
     html! {
         tr {
-            td.text { (shown(&store.name)) }
+            td.text { (path(&store.name)) }
             td.nowrap { @match store.format { Some(format) => (format), None => span.tag.error { "unreadable" } } }
             td.number { (store.rows.len()) }
             td.number { (keys) }
@@ -193,7 +193,7 @@ fn entry_row(inventory: &Inventory, row: &Row) -> Markup {
     });
     html! {
         tr {
-            td.text { (shown(&row.store)) }
+            td.text { (path(&row.store)) }
             td.text { (shown(row.label.as_deref().unwrap_or_default())) }
             td.nowrap { (row.kind) @if row.default { " " span.tag { "default" } } }
             td.text {
@@ -209,6 +209,12 @@ fn entry_row(inventory: &Inventory, row: &Row) -> Markup {
             td.mono title=(row.sha256.as_deref().unwrap_or_default()) { (cut(row.sha256.as_deref().unwrap_or_default(), 13)) }
         }
     }
+}
+
+/// A path, which may break after each of its parts.
+fn path(name: &str) -> Markup {
+    let text = shown(name);
+    html! { @for part in text.split_inclusive('/') { (part) wbr; } }
 }
 
 /// A day, coloured by how near it is.

@@ -65,7 +65,11 @@ pub fn timeline(inventory: &Inventory) -> Markup {
             @for at in 0..COUNT {
                 @if let Some(text) = tick(at, present) {
                     line class="axis" x1=(px(x(at))) x2=(px(x(at))) y1=(bottom) y2=(bottom + 5.0) {}
-                    text class="tick" x=(px(x(at) + 3.0)) y=(bottom + 16.0) { (text) }
+                    @if at == COUNT - 1 {
+                        text class="tick" x=(WIDTH - 4) y=(bottom + 16.0) text-anchor="end" { (text) }
+                    } @else {
+                        text class="tick" x=(px(x(at) + 3.0)) y=(bottom + 16.0) { (text) }
+                    }
                 }
             }
             line class="today" x1=(px(into_month)) x2=(px(into_month)) y1=(TOP - 8) y2=(bottom) {}
