@@ -1119,14 +1119,14 @@ fn our_view(kdb: &Path) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
+pub fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
     let ran = must(oracle().args(command).arg(kdb).args(arguments));
     serde_json::from_str(&ran.out).unwrap()
 }
 
 /// Says loudly that GSKit is not here, which no run of continuous integration may pass over; elsewhere
 /// `scripts/test` counts the tests that are skipped for it.
-fn without_gskit() -> bool {
+pub fn without_gskit() -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let reason = REASON.get_or_init(|| match oracle().arg("version").output() {
         Ok(out) if out.status.success() => None,

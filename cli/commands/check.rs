@@ -70,7 +70,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
         ui.errors_as_json();
     }
     let worst = Severity::ALL.iter().copied().find(|s| s.name() == args.fail_on).unwrap_or(Severity::Error);
-    let mut printer = Printer { ui, out: ui.out(), json: args.json, count: 0, stores: 0, failing: false, worst };
+    let mut printer =
+        Printer { ui, out: ui.out(), json: args.json, count: 0, stores: 0, failing: false, worst };
     let asked = Asked { within: args.within / 1000, ..Asked::default() };
     let look = Look { program, stores: &args.stores, recursive: args.recursive, all: args.all, asked };
     let outcome = look.through(&mut |found| match found {

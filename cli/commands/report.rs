@@ -90,7 +90,8 @@ fn replaceable(path: &Path) -> Result {
         Ok(meta) if !meta.is_file() => refused("it is there, and is no file"),
         Ok(_) => {
             let mut begin = Vec::new();
-            let read = std::fs::File::open(path).and_then(|f| f.take(MARK.len() as u64).read_to_end(&mut begin));
+            let read =
+                std::fs::File::open(path).and_then(|f| f.take(MARK.len() as u64).read_to_end(&mut begin));
             match read {
                 Ok(_) if begin == MARK.as_bytes() => Ok(()),
                 _ => refused("it is there, and is no page of this command"),

@@ -35,7 +35,10 @@ enum What<'a> {
 /// The picture, and a sentence about what was left out.
 pub fn issuers(inventory: &Inventory) -> Markup {
     let lines = lines(inventory);
-    let left = inventory.certificates.len().saturating_sub(lines.iter().filter(|l| matches!(l.what, What::Seen(_))).count());
+    let left = inventory
+        .certificates
+        .len()
+        .saturating_sub(lines.iter().filter(|l| matches!(l.what, What::Seen(_))).count());
     let deepest = lines.iter().map(|l| l.depth).max().unwrap_or(0);
     let (width, height) = (deepest * STEP + BOX + 330, lines.len() * ROW + 4);
     html! {
@@ -78,7 +81,8 @@ fn node(inventory: &Inventory, n: usize, line: &Line<'_>) -> Markup {
         What::Seen(seen) => {
             let card = &seen.card;
             let life = inventory.life(card.not_after);
-            let stores = if seen.stores == 1 { "1 store".to_owned() } else { format!("{} stores", seen.stores) };
+            let stores =
+                if seen.stores == 1 { "1 store".to_owned() } else { format!("{} stores", seen.stores) };
             let end = card.not_after.map_or("?".to_owned(), day);
             let word = if life == Life::Over { "ended" } else { "until" };
             html! {

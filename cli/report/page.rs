@@ -148,7 +148,14 @@ fn findings(inventory: &Inventory) -> Markup {
         }
     };
     let note = "What keyferry check says of each store. keyferry explain CODE says more.";
-    table("findings", "Findings", note, &chips, &["Severity", "Code", "Store and entry", "What, and what to do"], &rows)
+    table(
+        "findings",
+        "Findings",
+        note,
+        &chips,
+        &["Severity", "Code", "Store and entry", "What, and what to do"],
+        &rows,
+    )
 }
 
 fn stores(inventory: &Inventory) -> Markup {

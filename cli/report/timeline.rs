@@ -30,7 +30,11 @@ pub fn timeline(inventory: &Inventory) -> Markup {
         let Some(end) = seen.card.not_after else { continue };
         let at = (month_of(end) - present + BEFORE as i64 + 1).clamp(0, COUNT as i64 - 1);
         let Some(month) = usize::try_from(at).ok().and_then(|at| months.get_mut(at)) else { continue };
-        if seen.card.key { month.keys += 1 } else { month.others += 1 }
+        if seen.card.key {
+            month.keys += 1
+        } else {
+            month.others += 1
+        }
         if month.names.len() < 6 {
             month.names.push(format!("{} {}", day(end), cut(&seen.card.name, 40)));
         }
@@ -153,7 +157,9 @@ fn tick(at: usize, present: i64) -> Option<String> {
     }
     match month.rem_euclid(12) {
         0 => Some(month.div_euclid(12).to_string()),
-        3 | 6 | 9 => Some(["Apr", "Jul", "Oct"].get(month.rem_euclid(12) as usize / 3 - 1).map_or("", |m| m).to_owned()),
+        3 | 6 | 9 => Some(
+            ["Apr", "Jul", "Oct"].get(month.rem_euclid(12) as usize / 3 - 1).map_or("", |m| m).to_owned(),
+        ),
         _ => None,
     }
 }

@@ -141,11 +141,15 @@ const fn alg(key: AlgorithmIdentifier, signature: AlgorithmIdentifier, verify: V
 
 const RSA: AlgorithmIdentifier = alg_id::RSA_ENCRYPTION;
 /// RFC 8017 appendix A.2.4: PKCS#1's arc, and a NULL.
-const MD5_RSA: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04\x05\x00");
-const SHA1_RSA: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00");
-const SHA224_RSA: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0e\x05\x00");
+const MD5_RSA: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04\x05\x00");
+const SHA1_RSA: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00");
+const SHA224_RSA: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0e\x05\x00");
 /// RFC 3279 section 2.2.3.
-const ECDSA_SHA1: AlgorithmIdentifier = AlgorithmIdentifier::from_slice(b"\x06\x07\x2a\x86\x48\xce\x3d\x04\x01");
+const ECDSA_SHA1: AlgorithmIdentifier =
+    AlgorithmIdentifier::from_slice(b"\x06\x07\x2a\x86\x48\xce\x3d\x04\x01");
 
 macro_rules! rsa {
     ($verify:ident, $hash:ty) => {

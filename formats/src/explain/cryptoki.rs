@@ -18,22 +18,47 @@ pub fn topics() -> impl Iterator<Item = Topic> {
 type Remedy = (&'static str, &'static str);
 
 const NOTHING: Remedy = ("", "Nothing has to be done.");
-const PROGRAM: Remedy = ("A fault in the program that uses the token, or a limit of its module.", "Look for an update of the program and of the module.");
+const PROGRAM: Remedy = (
+    "A fault in the program that uses the token, or a limit of its module.",
+    "Look for an update of the program and of the module.",
+);
 const MEMORY: Remedy = ("", "Look at the limits of the process.");
 const TOKENS: Remedy = ("", "keyferry token list shows slots and tokens; name the token by its label.");
-const DEVICE: Remedy = ("A fault of the device, its connection, or its module.", "Look at the log of the module; keyferry token list shows whether it answers.");
-const ATTRIBUTES: Remedy = ("A program and a token that have different ideas of objects.", "Look into the manual of the token for the attributes that it wants.");
-const STAYS: Remedy = ("That is what tokens are for.", "Make a new key where it is wanted, and have a certificate issued for it: keyferry keygen.");
-const FULL: Remedy = ("", "Delete objects that are no longer needed: keyferry list pkcs11:token=… shows them.");
+const DEVICE: Remedy = (
+    "A fault of the device, its connection, or its module.",
+    "Look at the log of the module; keyferry token list shows whether it answers.",
+);
+const ATTRIBUTES: Remedy = (
+    "A program and a token that have different ideas of objects.",
+    "Look into the manual of the token for the attributes that it wants.",
+);
+const STAYS: Remedy = (
+    "That is what tokens are for.",
+    "Make a new key where it is wanted, and have a certificate issued for it: keyferry keygen.",
+);
+const FULL: Remedy =
+    ("", "Delete objects that are no longer needed: keyferry list pkcs11:token=… shows them.");
 const INSERT: Remedy = ("", "Insert the token again, and start the program anew.");
-const LOST: Remedy = ("The object was deleted, or belongs to a session that ended.", "keyferry list pkcs11:token=… shows what is there.");
-const SUITS: Remedy = ("", "Use a key of another kind or size, or another mechanism; pkcs11-tool -M shows which the token has.");
-const USE: Remedy = ("The key was made for another use.", "Make a key with the right use, or set the attribute if the token allows it.");
+const LOST: Remedy = (
+    "The object was deleted, or belongs to a session that ended.",
+    "keyferry list pkcs11:token=… shows what is there.",
+);
+const SUITS: Remedy = (
+    "",
+    "Use a key of another kind or size, or another mechanism; pkcs11-tool -M shows which the token has.",
+);
+const USE: Remedy = (
+    "The key was made for another use.",
+    "Make a key with the right use, or set the attribute if the token allows it.",
+);
 const PIN: Remedy = ("", "Give the right one with --password; mind that tokens lock after a few wrong ones.");
-const LOCKED: Remedy = ("", "The security officer has to unlock it: pkcs11-tool --init-pin, or the vendor's own tool.");
-const OTHERS: Remedy = ("Another program, or another part of this one, uses the token.", "End the other session and try again.");
+const LOCKED: Remedy =
+    ("", "The security officer has to unlock it: pkcs11-tool --init-pin, or the vendor's own tool.");
+const OTHERS: Remedy =
+    ("Another program, or another part of this one, uses the token.", "End the other session and try again.");
 const WRITE: Remedy = ("", "Open the token for writing, or remove its protection.");
-const LOGIN: Remedy = ("No PIN was given, or another session has logged out.", "Give the PIN with --password.");
+const LOGIN: Remedy =
+    ("No PIN was given, or another session has logged out.", "Give the PIN with --password.");
 const UNSET: Remedy = ("", "Set it: pkcs11-tool --init-pin.");
 
 #[rustfmt::skip]

@@ -14,7 +14,12 @@ const fn gsk(
     Topic { source: "GSKit", code, number: Some(number), meaning, cause, advice }
 }
 
-const fn ctgsk(code: &'static str, meaning: &'static str, cause: &'static str, advice: &'static str) -> Topic {
+const fn ctgsk(
+    code: &'static str,
+    meaning: &'static str,
+    cause: &'static str,
+    advice: &'static str,
+) -> Topic {
     Topic { source: "GSKit's commands", code, number: None, meaning, cause, advice }
 }
 

@@ -101,7 +101,8 @@ fn names(topic: &Topic, asked: &str) -> bool {
 
 /// Small letters, single blanks, no quotes.
 fn plain(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || "\"'`‘’“”:,=".contains(c)).filter(|w| !w.is_empty());
+    let words =
+        text.split(|c: char| c.is_whitespace() || "\"'`‘’“”:,=".contains(c)).filter(|w| !w.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
@@ -113,7 +114,8 @@ fn near(all: &[Topic], asked: &str) -> Vec<Topic> {
         let common = wanted.iter().filter(|r| have.contains(r)).count();
         2000 * common / (wanted.len() + have.len()).max(1)
     };
-    let mut scored: Vec<(usize, Topic)> = all.iter().map(|t| (score(t), *t)).filter(|(s, _)| *s > 250).collect();
+    let mut scored: Vec<(usize, Topic)> =
+        all.iter().map(|t| (score(t), *t)).filter(|(s, _)| *s > 250).collect();
     scored.sort_by_key(|(s, _)| std::cmp::Reverse(*s));
     scored.into_iter().take(NEAR).map(|(_, t)| t).collect()
 }
@@ -150,7 +152,8 @@ mod tests {
         assert_eq!(found("keystore password was incorrect"), ["keystore password was incorrect"]);
         let pasted = "java.io.IOException: keystore password was incorrect\n\tat sun.security.pkcs12";
         assert_eq!(found(pasted).first(), Some(&"keystore password was incorrect"));
-        let pasted = "keytool error: java.io.IOException: Keystore was tampered with, or password was incorrect";
+        let pasted =
+            "keytool error: java.io.IOException: Keystore was tampered with, or password was incorrect";
         assert_eq!(found(pasted).first(), Some(&"Keystore was tampered with, or password was incorrect"));
     }
 

@@ -2,7 +2,13 @@
 
 use super::Topic;
 
-const fn reason(number: u32, code: &'static str, meaning: &'static str, cause: &'static str, advice: &'static str) -> Topic {
+const fn reason(
+    number: u32,
+    code: &'static str,
+    meaning: &'static str,
+    cause: &'static str,
+    advice: &'static str,
+) -> Topic {
     Topic { source: "IBM MQ reason MQRC", code, number: Some(number), meaning, cause, advice }
 }
 

@@ -21,7 +21,14 @@ pub fn topics() -> Vec<Topic> {
     });
     let kinds = Kind::ALL.iter().map(|kind| {
         let (meaning, advice) = of_kind(*kind);
-        Topic { source: "keyferry kind of error", code: kind.name(), number: None, meaning, cause: "", advice }
+        Topic {
+            source: "keyferry kind of error",
+            code: kind.name(),
+            number: None,
+            meaning,
+            cause: "",
+            advice,
+        }
     });
     let losses = LossKind::ALL.iter().chain(&[LossKind::Note]).map(|kind| {
         let (meaning, advice) = of_loss(*kind);
@@ -116,7 +123,11 @@ const STATUSES: &[(&str, &str, &str)] = &[
         "Read what was printed; it is no failure of the program.",
     ),
     ("2", "The command line is wrong.", "See --help of the command."),
-    ("3", "An input can't be read or is malformed. Nothing was written.", "Read the message; keyferry check says more."),
+    (
+        "3",
+        "An input can't be read or is malformed. Nothing was written.",
+        "Read the message; keyferry check says more.",
+    ),
     (
         "4",
         "A password is missing or wrong. Nothing was written.",

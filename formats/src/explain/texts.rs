@@ -6,7 +6,12 @@ const fn java(code: &'static str, meaning: &'static str, cause: &'static str, ad
     Topic { source: "Java", code, number: None, meaning, cause, advice }
 }
 
-const fn openssl(code: &'static str, meaning: &'static str, cause: &'static str, advice: &'static str) -> Topic {
+const fn openssl(
+    code: &'static str,
+    meaning: &'static str,
+    cause: &'static str,
+    advice: &'static str,
+) -> Topic {
     Topic { source: "OpenSSL", code, number: None, meaning, cause, advice }
 }
 

@@ -87,7 +87,8 @@ pub trait Seal: Send + Sync {
 
     /// How it is enciphered, as far as that stands in the open.
     fn protection(&self) -> Option<Protection> {
-        let mut fields = Reader::new(self.raw()?, 0).expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo").ok()?.reader();
+        let mut fields =
+            Reader::new(self.raw()?, 0).expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo").ok()?.reader();
         pbe::protection(fields.expect(Tag::SEQUENCE, "the encryption algorithm").ok()?.raw)
     }
 

@@ -1,8 +1,8 @@
 //! Certificates: when they end, how they are signed, how long their keys are, whether names repeat.
 
 use super::rules::{
-    CERTIFICATE_EXPIRED, CERTIFICATE_EXPIRING, KEY_EXPIRED, KEY_EXPIRING, NOT_YET_VALID, SAME_NAME, SAME_NAME_CA,
-    WEAK_KEY, WEAK_SIGNATURE,
+    CERTIFICATE_EXPIRED, CERTIFICATE_EXPIRING, KEY_EXPIRED, KEY_EXPIRING, NOT_YET_VALID, SAME_NAME,
+    SAME_NAME_CA, WEAK_KEY, WEAK_SIGNATURE,
 };
 use super::{Check, Findings, Held, Subject};
 use crate::asn1::{Reader, Tag, oid};
@@ -112,8 +112,11 @@ fn names(subject: &Subject<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         let own = identity(held.fields.spki);
-        let others: Vec<_> =
-            group.iter().filter(|o| identity(o.fields.spki) != own).map(|o| format!("\"{}\"", o.label)).collect();
+        let others: Vec<_> = group
+            .iter()
+            .filter(|o| identity(o.fields.spki) != own)
+            .map(|o| format!("\"{}\"", o.label))
+            .collect();
         if others.is_empty() {
             continue;
         }

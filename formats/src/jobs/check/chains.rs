@@ -30,7 +30,12 @@ fn look(subject: &Subject<'_>, leaf: &Held<'_>, known: &Issuers<'_, '_>, finding
         // A self-signed certificate is its own chain. One that only has its issuer's name is not.
         match path::is_self_signed(leaf.der) {
             Some(true) => return,
-            None => return say(&CHAIN_UNCHECKED, "it is signed with an algorithm that isn't checked here".to_owned()),
+            None => {
+                return say(
+                    &CHAIN_UNCHECKED,
+                    "it is signed with an algorithm that isn't checked here".to_owned(),
+                );
+            }
             Some(false) => {}
         }
     }

@@ -66,7 +66,8 @@ pub(super) fn stash_of_closed(path: &Path, ctx: &Ctx<'_>, findings: &mut Finding
             Ok(stashed) => {
                 let secrets = OnePassword(Arc::new(stashed));
                 let ctx = Ctx { secrets: &secrets, ..*ctx };
-                let opened = Source::open(path).and_then(|source| load(&Input { source: &source, format: None, ctx }));
+                let opened =
+                    Source::open(path).and_then(|source| load(&Input { source: &source, format: None, ctx }));
                 if opened.is_err_and(|e| e.kind() == Kind::Password) {
                     findings.store(&STASH_DIFFERS, format!("{name} does not open the store"));
                 }

@@ -117,7 +117,8 @@ fn owners(folder: &Path, meta: &Metadata, parts: &[Part], findings: &mut Finding
     let owner = first.meta.uid();
     let sticky = meta.mode() & 0o1000 != 0;
     if meta.uid() != owner && meta.uid() != 0 && !sticky {
-        let text = format!("the folder {} is user {}'s, the store user {owner}'s", folder.display(), meta.uid());
+        let text =
+            format!("the folder {} is user {}'s, the store user {owner}'s", folder.display(), meta.uid());
         findings.store(&OWNERS_DIFFER, text);
     }
     for other in parts.iter().skip(1).filter(|p| p.meta.uid() != owner) {

@@ -1,8 +1,8 @@
 //! Private keys: do they fit their certificates, how are they protected, are they there twice.
 
 use super::rules::{
-    KEY_CLOSED, KEY_DAMAGED, KEY_IN_CLEAR, KEY_MISMATCH, KEY_PASSWORD_DIFFERS, KEY_TWICE, KEY_WITHOUT_CERTIFICATE,
-    FEW_ROUNDS, WEAK_PROTECTION,
+    FEW_ROUNDS, KEY_CLOSED, KEY_DAMAGED, KEY_IN_CLEAR, KEY_MISMATCH, KEY_PASSWORD_DIFFERS, KEY_TWICE,
+    KEY_WITHOUT_CERTIFICATE, WEAK_PROTECTION,
 };
 use super::{Check, Findings, Subject, label};
 use crate::asn1::cert_fields;
@@ -35,13 +35,7 @@ pub(super) const KEYS: Check = Check {
     },
 };
 
-fn look(
-    subject: &Subject<'_>,
-    entry: &Entry,
-    key: &Secret,
-    one_password: bool,
-    findings: &mut Findings<'_>,
-) {
+fn look(subject: &Subject<'_>, entry: &Entry, key: &Secret, one_password: bool, findings: &mut Findings<'_>) {
     let label = label(entry);
     if matches!(&entry.item, Item::Key { chain, .. } if chain.is_empty()) {
         findings.entry(&KEY_WITHOUT_CERTIFICATE, &label, "the private key has no certificate");

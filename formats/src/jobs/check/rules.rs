@@ -185,7 +185,7 @@ rules! {
         "The store's path is a symbolic link. Updates replace what it points to; tools that rename replace the link."
         "Name the file itself in configurations.";
     ERASED_KEY "erased-key" Warning
-        "A private key that was deleted is still in the kdb: GSKit marks a slot as free and leaves its content there."
+        "A private key that was deleted is still in the kdb, in a slot that counts no more. GSKit leaves such slots when a program ends without closing the store."
         "Write the store anew (keyferry convert STORE.kdb NEW.kdb), and destroy the old file.";
     OLD_GENERATIONS "old-generations" Info
         "Old generations of the store are beyond their time: more than two newer ones exist, and they are over seven days old. They hold the keys of their day."
