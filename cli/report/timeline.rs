@@ -152,7 +152,7 @@ fn tick(at: usize, present: i64) -> Option<String> {
     }
     let month = present + at as i64 - BEFORE as i64 - 1;
     // No room beside the words at the ends.
-    if at < 4 || at > COUNT - 4 {
+    if !(4..=COUNT - 4).contains(&at) {
         return None;
     }
     match month.rem_euclid(12) {
