@@ -1,6 +1,8 @@
 //! `keyferry check`: what is wrong with stores, or soon will be.
 
 use super::Program;
+use super::list::open_early;
+use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
@@ -12,7 +14,8 @@ use formats::jobs::Input;
 use formats::jobs::check::rules::Severity;
 use formats::jobs::check::{Asked, Checked, Finding, check, failed};
 use formats::jobs::tree::{Seen, Tree, walk_tree};
-use formats::{Budget, Ctx, Error, Kind, NoSecrets, Options, Secrets, Session};
+use formats::place::Source;
+use formats::{Ctx, Error, Kind, NoSecrets, Options, Secrets, Session};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -40,6 +43,9 @@ pub struct Args {
     /// Look into old generations as stores of their own too
     #[arg(long, requires = "recursive")]
     all: bool,
+
+    #[command(flatten)]
+    tree: TreeOptions,
 
     /// Say what ends within this time (30d, 12h, 6w, 1y)
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
@@ -73,7 +79,14 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut printer =
         Printer { ui, out: ui.out(), json: args.json, count: 0, stores: 0, failing: false, worst };
     let asked = Asked { within: args.within / 1000, ..Asked::default() };
-    let look = Look { program, stores: &args.stores, recursive: args.recursive, all: args.all, asked };
+    let look = Look {
+        program,
+        stores: &args.stores,
+        recursive: args.recursive,
+        all: args.all,
+        tree: &args.tree,
+        asked,
+    };
     let outcome = look.through(&mut |found| match found {
         Looked::Checked(name, checked) => printer.store(name, Some(checked.format), &checked.findings),
         Looked::Failed(name, error, findings) => {
@@ -97,6 +110,7 @@ pub(super) struct Look<'a> {
     pub stores: &'a [OsString],
     pub recursive: bool,
     pub all: bool,
+    pub tree: &'a TreeOptions,
     pub asked: Asked,
 }
 
@@ -126,15 +140,17 @@ impl Look<'_> {
         let named: Vec<_> = self.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
         let is_tree = |s: &StoreArg| self.recursive && s.format.is_none() && s.path.is_dir();
         let all: Vec<_> = named.iter().collect();
-        let passwords =
-            if self.recursive { program.passwords_of_trees(&all)? } else { program.passwords(&all)? };
+        let passwords = match self.recursive {
+            true => self.tree.passwords(program, &all)?,
+            false => program.passwords(&all)?,
+        };
         let single = named.len() == 1 && !named.iter().any(is_tree);
         let mut outcome = Outcome { single, ..Outcome::default() };
-        for store in &named {
+        for (store, early) in named.iter().zip(open_early(&named)?) {
             if is_tree(store) {
                 self.tree(store, &passwords, &mut outcome, report)?;
             } else {
-                self.store(store, &passwords, &mut outcome, report)?;
+                self.store(store, early, &passwords, &mut outcome, report)?;
             }
         }
         Ok(outcome)
@@ -143,14 +159,16 @@ impl Look<'_> {
     fn store(
         &self,
         store: &StoreArg,
+        early: Option<Source>,
         passwords: &Passwords<'_>,
         outcome: &mut Outcome,
         report: &mut Report<'_>,
     ) -> Result {
         let session = self.program.session()?;
-        let secrets = passwords.of(store);
-        let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &session };
-        let source = match store.open() {
+        let own = passwords.of(store);
+        let secrets: &dyn Secrets = if self.tree.no_secrets() { &NoSecrets } else { &own };
+        let ctx = Ctx { secrets, options: &Options::default(), session: &session };
+        let source = match early.map_or_else(|| store.open(), Ok) {
             Ok(source) => Ok(source),
             Err(Failure::Failed(e)) => Err(e),
             Err(other) => return Err(other),
@@ -168,17 +186,14 @@ impl Look<'_> {
         outcome: &mut Outcome,
         report: &mut Report<'_>,
     ) -> Result {
-        let mut session = self.program.session()?;
-        // The sum of what thousands of honest stores ask for has no bound; each parameter still has.
-        let most = self.program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER);
-        session.budget = Budget::new(most, u64::MAX);
+        let session = self.tree.session(self.program)?;
         let tree = Tree {
             root: &root.path,
-            secrets: &|path, _| Box::new(passwords.of_found(path)) as Box<dyn Secrets>,
+            secrets: &|path, format| self.tree.secrets_of(passwords, path, format),
             options: &Options::default(),
             session: &session,
             all: self.all,
-            cross_file_systems: false,
+            cross_file_systems: self.tree.cross_file_systems(),
             threads: 0,
         };
         let mut progress = self.program.ui.progress();

@@ -8,7 +8,10 @@ mod completions;
 mod convert;
 mod default;
 mod diff;
+mod dn;
 mod explain;
+mod filter;
+mod find;
 mod help_page;
 mod list;
 mod man;
@@ -21,6 +24,7 @@ mod rollback;
 mod show;
 mod stash;
 mod status;
+mod tree;
 mod unstash;
 
 use crate::error::{Failure, Result};
@@ -61,6 +65,8 @@ const COMMANDS: &[Entry] = commands! {
     "check" check "Check what is wrong with stores, or soon will be" false;
     "report" report "Write a page about all stores below folders" false;
     "explain" explain "Explain a code or a message, of ours or of another program" false;
+    "find" find "Find who holds a certificate, and who its private key" false;
+    "dn" dn "Compare distinguished names" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

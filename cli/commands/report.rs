@@ -2,6 +2,7 @@
 
 use super::Program;
 use super::check::{Look, Looked, summary};
+use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
 use crate::report::{Inventory, MARK, StoreSeen, page};
 use crate::time::span;
@@ -26,6 +27,9 @@ pub struct Args {
     /// The file to write
     #[arg(long, value_name = "FILE", required = true)]
     html: PathBuf,
+
+    #[command(flatten)]
+    tree: TreeOptions,
 
     /// Mark what ends within this time (30d, 12h, 6w, 1y)
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
@@ -57,7 +61,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut inventory =
         Inventory { now, within, roots, stores: Vec::new(), certificates: std::collections::BTreeMap::new() };
     let asked = Asked { within, ..Asked::default() };
-    let look = Look { program, stores: &args.stores, recursive: true, all: args.all, asked };
+    let look =
+        Look { program, stores: &args.stores, recursive: true, all: args.all, tree: &args.tree, asked };
     let outcome = look.through(&mut |found| {
         match found {
             Looked::Checked(name, checked) => {

@@ -27,6 +27,4 @@ pub enum Fact {
         /// What is wrong.
         why: String,
     },
-    /// A private key that people believe deleted is still there.
-    ErasedKey(String),
 }

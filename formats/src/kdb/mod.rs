@@ -26,6 +26,7 @@ mod chain;
 mod companion;
 mod decode;
 mod encode;
+mod erased;
 mod examine;
 mod layout;
 mod lock;
@@ -120,6 +121,10 @@ impl Format for Kdb {
 
     fn examine(&self, from: &Source, _: &Store, ctx: &Ctx<'_>) -> Vec<Fact> {
         examine::examine(from, ctx)
+    }
+
+    fn erased(&self, from: &Source) -> Result<Vec<Entry>> {
+        erased::erased(from)
     }
 
     fn write(

@@ -4,7 +4,7 @@ use super::rules::{
     COMPANION_BLOCKS, COMPANION_STALE, EMPTY_TO_JAVA, ERASED_KEY, HIDDEN_FROM_JAVA, NOT_AUTHENTICATED, NOTE,
     OLD_GENERATIONS, PARTS_UNREADABLE, PASSWORD_EXPIRED, PASSWORD_EXPIRING, STASH_DIFFERS, STASH_UNREADABLE,
 };
-use super::{Check, Findings, Subject};
+use super::{Check, Findings, Subject, label};
 use crate::context::{Ctx, OnePassword};
 use crate::error::Kind;
 use crate::fact::Fact;
@@ -103,12 +103,12 @@ fn facts(subject: &Subject<'_>, findings: &mut Findings<'_>) {
             Fact::PasswordExpires(at) if *at - subject.now <= subject.asked.within => {
                 findings.store(&PASSWORD_EXPIRING, format!("at {}", rfc3339(*at)));
             }
-            Fact::ErasedKey(label) => {
-                findings.entry(&ERASED_KEY, label, "this key is in a slot that was marked free");
-            }
             Fact::HiddenFromJava(label) => hidden.push(label.as_str()),
             Fact::PasswordExpires(_) | Fact::Protected { .. } | Fact::OnePassword => {}
         }
+    }
+    for entry in subject.erased.iter().filter(|e| e.secret().is_some()) {
+        findings.entry(&ERASED_KEY, &label(entry), "this key is in a slot that was marked free");
     }
     if hidden.is_empty() {
         return;

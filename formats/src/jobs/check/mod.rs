@@ -160,6 +160,8 @@ struct Subject<'a> {
     path: Option<&'a Path>,
     loaded: &'a Loaded,
     facts: Vec<Fact>,
+    /// What was deleted and is still there.
+    erased: Vec<Entry>,
     certificates: Vec<Held<'a>>,
     ctx: &'a Ctx<'a>,
     asked: &'a Asked,
@@ -241,6 +243,7 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked) -> Result<Checked> {
     let subject = Subject {
         path: path.then(|| input.source.path()),
         facts: loaded.format.examine(input.source, &loaded.store, ctx),
+        erased: loaded.format.erased(input.source).unwrap_or_default(),
         certificates: certificates(&loaded, &mut findings),
         loaded: &loaded,
         ctx,
