@@ -480,6 +480,77 @@ fn nothing_is_found_in_clean_stores() {
 }
 
 #[test]
+fn signatures_of_every_usual_algorithm_are_checked() {
+    let lab = Lab::new();
+    let algorithms: &[(&str, &[&str], &[&str])] = &[
+        ("rsa", &["RSA"], &["-sha256"]),
+        ("rsa-sha1", &["RSA"], &["-sha1"]),
+        ("rsa-sha384", &["RSA"], &["-sha384"]),
+        ("pss", &["RSA"], &["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]),
+        ("p384", &["EC", "-pkeyopt", "ec_paramgen_curve:P-384"], &["-sha384"]),
+        ("p521", &["EC", "-pkeyopt", "ec_paramgen_curve:P-521"], &["-sha512"]),
+        ("ed25519", &["ED25519"], &[]),
+    ];
+    for (name, kind, how) in algorithms {
+        let (ca, leaf) = (format!("{name}-ca"), format!("{name}-leaf"));
+        lab.openssl(&[&["genpkey", "-out", &format!("{ca}.key"), "-algorithm"], *kind].concat());
+        lab.issue(&ca, &format!("/CN={name} CA"), None, CA, how);
+        lab.issue(&leaf, &format!("/CN={name} leaf"), Some(&ca), LEAF, how);
+        let parts = [format!("{leaf}.key"), format!("{leaf}.pem"), format!("{ca}.pem")];
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let store = lab.pem(&format!("{name}-all.pem"), &parts);
+        let about_chains = |store: &Path| {
+            let (_, found) = check(&case("", store.to_owned()));
+            let chains = found.iter().filter(|f| f["code"].as_str().unwrap().starts_with("chain-"));
+            chains.map(|f| format!("{}: {}", f["code"], f["message"])).collect::<Vec<_>>()
+        };
+        assert_eq!(about_chains(&store), [""; 0], "{name}");
+        // Its own chain, where it is signed by itself.
+        let alone = lab.pem(&format!("{name}-self.pem"), &[&format!("{ca}.key"), &format!("{ca}.pem")]);
+        assert_eq!(about_chains(&alone), [""; 0], "{name}");
+        // One bit of the signature.
+        lab.openssl(&["x509", "-in", &format!("{leaf}.pem"), "-outform", "DER", "-out", "torn.der"]);
+        let mut der = std::fs::read(lab.path("torn.der")).unwrap();
+        *der.last_mut().unwrap() ^= 1;
+        std::fs::write(lab.path("torn.der"), der).unwrap();
+        lab.openssl(&["x509", "-inform", "DER", "-in", "torn.der", "-out", "torn.pem"]);
+        let torn = lab.pem("torn-all.pem", &[&format!("{leaf}.key"), "torn.pem", &format!("{ca}.pem")]);
+        let found = about_chains(&torn);
+        assert!(found.len() == 1 && found[0].contains("chain-broken"), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn no_golden_file_is_too_odd_to_be_checked() {
+    let (mut checked, mut failed) = (0, 0);
+    for case in crate::golden::cases() {
+        for secrets in [&case.passwords() as &dyn formats::Secrets, crate::support::nobody()] {
+            let mut world = World::new();
+            world.session.budget = formats::Budget::new(200_000, 400_000);
+            let ctx = world.ctx(secrets);
+            let outcome = Source::open(&case.path).and_then(|source| {
+                let input = formats::jobs::Input { source: &source, format: None, ctx };
+                formats::jobs::check::check("x", &input, &formats::jobs::check::Asked::default())
+            });
+            match outcome {
+                Ok(found) => {
+                    checked += 1;
+                    // A good store's keys are those of its certificates.
+                    let broken = ["key-mismatch", "chain-broken", "certificate-unreadable"];
+                    let wrong = found.findings.iter().find(|f| broken.contains(&f.code));
+                    assert!(wrong.is_none() || !case.is_ok(), "{}: {wrong:?}", case.name);
+                }
+                Err(e) => {
+                    failed += 1;
+                    assert!(!formats::jobs::check::failed("x", &case.path, &e, &ctx).is_empty());
+                }
+            }
+        }
+    }
+    assert!(checked > 150 && failed > 20, "{checked} checked, {failed} failed");
+}
+
+#[test]
 fn what_gskit_leaves_behind_is_found() {
     if crate::kdb::without_gskit() {
         return;

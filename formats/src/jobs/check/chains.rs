@@ -3,8 +3,9 @@
 use super::rules::{CHAIN_BROKEN, CHAIN_INCOMPLETE, CHAIN_UNCHECKED, ROOT_NOT_TRUSTED};
 use super::{Check, Findings, Held, Subject};
 use crate::crypto::path::{self, Verdict};
-use crate::jobs::Map;
+use crate::jobs::{Map, Set};
 use crate::query::dn;
+use std::cell::OnceCell;
 
 pub(super) const CHAINS: Check =
     Check { rules: &[&CHAIN_BROKEN, &CHAIN_INCOMPLETE, &CHAIN_UNCHECKED, &ROOT_NOT_TRUSTED], run };
@@ -13,16 +14,30 @@ fn run(subject: &Subject<'_>, findings: &mut Findings<'_>) {
     if !subject.certificates.iter().any(|c| c.leaf) {
         return;
     }
-    let mut by_subject: Map<&[u8], Vec<&Held<'_>>> = Map::default();
+    let mut issuers = Issuers { by_subject: Map::default(), folded: OnceCell::new() };
     for held in &subject.certificates {
-        by_subject.entry(held.fields.subject).or_default().push(held);
+        issuers.by_subject.entry(held.fields.subject).or_default().push(held);
     }
     for leaf in subject.certificates.iter().filter(|c| c.leaf) {
-        look(subject, leaf, &by_subject, findings);
+        look(subject, leaf, &issuers, findings);
     }
 }
 
-type Issuers<'a, 'b> = Map<&'a [u8], Vec<&'b Held<'a>>>;
+/// Every certificate, by the name under which it issues.
+struct Issuers<'a, 'b> {
+    by_subject: Map<&'a [u8], Vec<&'b Held<'a>>>,
+    /// The names without case and spelling, when somebody is missing.
+    folded: OnceCell<Set<String>>,
+}
+
+impl Issuers<'_, '_> {
+    /// Whether somebody has this name in whatever spelling.
+    fn has_alike(&self, name: &str) -> bool {
+        let fold = |name: &[u8]| dn::fold(&dn::rfc4514(name)).into_owned();
+        let all = self.folded.get_or_init(|| self.by_subject.keys().map(|name| fold(name)).collect());
+        all.contains(&*dn::fold(name))
+    }
+}
 
 fn look(subject: &Subject<'_>, leaf: &Held<'_>, known: &Issuers<'_, '_>, findings: &mut Findings<'_>) {
     let mut say = |rule, text: String| findings.certificate(rule, &leaf.label, leaf.der, text);
@@ -82,7 +97,7 @@ fn above<'a, 'b>(leaf: &Held<'_>, known: &Issuers<'a, 'b>) -> Above<'a, 'b> {
     let mut at = 0;
     while let Some(name) = names.get(at).copied() {
         at += 1;
-        let issuers = known.get(name).map(Vec::as_slice).unwrap_or_default();
+        let issuers = known.by_subject.get(name).map(Vec::as_slice).unwrap_or_default();
         let issuers: Vec<_> = issuers.iter().filter(|i| i.der != leaf.der).take(MOST).collect();
         if issuers.is_empty() && out.missing.is_empty() {
             out.missing = missing(name, known);
@@ -101,7 +116,9 @@ fn above<'a, 'b>(leaf: &Held<'_>, known: &Issuers<'a, 'b>) -> Above<'a, 'b> {
 /// The name of who is missing; and whether somebody has the same name in another spelling.
 fn missing(name: &[u8], known: &Issuers<'_, '_>) -> String {
     let text = dn::rfc4514(name);
-    let folded = dn::fold(&text).into_owned();
-    let alike = known.keys().any(|other| dn::fold(&dn::rfc4514(other)) == folded);
-    if alike { format!("{text}, in the very encoding that the issuer's name has,") } else { text }
+    if known.has_alike(&text) {
+        format!("{text}, in the very encoding that the issuer's name has,")
+    } else {
+        text
+    }
 }

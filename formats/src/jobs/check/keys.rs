@@ -45,10 +45,8 @@ fn look(subject: &Subject<'_>, entry: &Entry, key: &Secret, one_password: bool, 
     }
     let opened = match key.open(subject.ctx) {
         Ok(opened) => opened,
-        Err(e) if e.kind() == Kind::Password => {
-            return findings.entry(&KEY_CLOSED, &label, e.message());
-        }
-        Err(e) => return findings.entry(&KEY_DAMAGED, &label, e.message()),
+        Err(e) if e.kind() == Kind::Malformed => return findings.entry(&KEY_DAMAGED, &label, e.message()),
+        Err(e) => return findings.entry(&KEY_CLOSED, &label, e.message()),
     };
     if one_password && !opens_with_store_password(key, subject.ctx) {
         findings.entry(&KEY_PASSWORD_DIFFERS, &label, "the store's password does not open this key");

@@ -89,8 +89,8 @@ rules! {
         "The private key was deciphered, and is no key."
         "Restore it from a backup or an old generation.";
     KEY_CLOSED "key-closed" Warning
-        "No password that was given opens the private key, so it was not compared with its certificate."
-        "Give the key's own password with --key-password LABEL=SPEC.";
+        "The private key could not be opened, so it was not compared with its certificate: no password that was given fits, or how it is enciphered is not supported or asks for too much work."
+        "Give the key's own password with --key-password LABEL=SPEC, unless the message names another cause.";
     KEY_WITHOUT_CERTIFICATE "key-without-certificate" Warning
         "A private key has no certificate in this store; no program can use it."
         "Add its certificate, or remove the key if it is not wanted.";
