@@ -100,6 +100,9 @@ fn weak_signature(id: &[u8]) -> Option<&'static str> {
 
 pub(super) const NAMES: Check = Check { rules: &[&SAME_NAME, &SAME_NAME_CA], run: names };
 
+/// So many others are named.
+const NAMED: usize = 5;
+
 fn names(subject: &Subject<'_>, findings: &mut Findings<'_>) {
     let mut by_name: Map<&[u8], Vec<&Held<'_>>> = Map::default();
     for held in &subject.certificates {
@@ -112,13 +115,18 @@ fn names(subject: &Subject<'_>, findings: &mut Findings<'_>) {
             continue;
         }
         let own = identity(held.fields.spki);
-        let others: Vec<_> = group
+        let mut others: Vec<_> = group
             .iter()
             .filter(|o| identity(o.fields.spki) != own)
             .map(|o| format!("\"{}\"", o.label))
             .collect();
         if others.is_empty() {
             continue;
+        }
+        let more = others.len().saturating_sub(NAMED);
+        others.truncate(NAMED);
+        if more > 0 {
+            others.push(format!("{more} more"));
         }
         let rule = if group.iter().all(|c| c.fields.is_ca()) { &SAME_NAME_CA } else { &SAME_NAME };
         let name = dn::rfc4514(held.fields.subject);

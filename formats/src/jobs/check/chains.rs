@@ -98,7 +98,8 @@ fn above<'a, 'b>(leaf: &Held<'_>, known: &Issuers<'a, 'b>) -> Above<'a, 'b> {
     while let Some(name) = names.get(at).copied() {
         at += 1;
         let issuers = known.by_subject.get(name).map(Vec::as_slice).unwrap_or_default();
-        let issuers: Vec<_> = issuers.iter().filter(|i| i.der != leaf.der).take(MOST).collect();
+        let fits = |i: &&&Held<'_>| i.der != leaf.der && (issuers.len() <= MOST || names_key(leaf, i));
+        let issuers: Vec<_> = issuers.iter().filter(fits).take(MOST).collect();
         if issuers.is_empty() && out.missing.is_empty() {
             out.missing = missing(name, known);
         }
@@ -111,6 +112,13 @@ fn above<'a, 'b>(leaf: &Held<'_>, known: &Issuers<'a, 'b>) -> Above<'a, 'b> {
         }
     }
     out
+}
+
+/// Whether an issuer has the key that a certificate names, where both say so. Of thousands of one name it is
+/// among these.
+fn names_key(certificate: &Held<'_>, issuer: &Held<'_>) -> bool {
+    let ids = (certificate.fields.authority_key_id(), issuer.fields.subject_key_id());
+    !matches!(ids, (Some(wanted), Some(own)) if wanted != own)
 }
 
 /// The name of who is missing; and whether somebody has the same name in another spelling.
