@@ -112,6 +112,16 @@ impl Lab {
         self.path(folder).join(from.file_name().unwrap())
     }
 
+    /// An NSS database of testdata, with the modes that NSS gives it.
+    fn copy_nss(&self, from: &str) -> PathBuf {
+        for item in std::fs::read_dir(testdata("nss").join(from)).unwrap() {
+            let item = item.unwrap().path();
+            let name = format!("nss-{from}/{}", item.file_name().unwrap().to_str().unwrap());
+            self.file(&name, &std::fs::read(&item).unwrap());
+        }
+        self.mode(&self.path(&format!("nss-{from}")), 0o700)
+    }
+
     /// A store of these entries, which our writers do not look into.
     fn written(&self, format: &str, name: &str, entries: Vec<Entry>) -> PathBuf {
         let (world, password) = (World::new(), OnePassword::new(PASSWORD));
@@ -264,6 +274,8 @@ fn broken_containers(lab: &Lab) -> Vec<Case> {
         case("password-expiring", lab.copy("expiring", "kdb/expire-90.kdb")).at(expiring - 5 * DAY),
         case("weak-protection", lab.copy("tdes", "kdb/rsa-chain.kdb")),
         case("weak-protection", lab.p12("legacy.p12", "leaf", &["-keypbe", "PBE-SHA1-3DES"])),
+        case("weak-protection", lab.copy_nss("early-3des")).with(&["--password", "pass:Keystore-1"]),
+        case("few-rounds", lab.path("nss-early-3des")).with(&["--password", "pass:Keystore-1"]),
         case("few-rounds", lab.p12("iter.p12", "leaf", &["-iter", "1000"])),
         case("few-rounds", lab.p12("mac.p12", "leaf", &["-nomaciter"])),
         case("hidden-from-java", lab.p12("orphan.p12", "leaf", &["-certfile", "other.pem"])),
@@ -339,6 +351,7 @@ fn broken_keys(lab: &Lab) -> Vec<Case> {
             .with(&["--password", "pass:changeit"]),
         case("key-password-differs", lab.copy("multi", "p12/jdk-multi-keypass.p12")).with(&two),
         case("key-in-clear", lab.pem("clear.pem", &["leaf.key", "leaf.pem"])),
+        case("key-in-clear", lab.copy_nss("nopw-keys")).with(&["--password", "none"]),
         case("key-twice", key_twice(lab)),
     ]
 }

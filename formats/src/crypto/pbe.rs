@@ -333,7 +333,7 @@ pub fn protection(algorithm: &[u8]) -> Option<Protection> {
 }
 
 /// Blocks of 64 bits; NIST disallows it for new data since 2024 (SP 800-131A revision 2).
-pub(super) const TDES: &str = "triple DES is no longer approved";
+pub(crate) const TDES: &str = "triple DES is no longer approved";
 
 fn unknown(what: &str, id: &Tlv<'_>) -> Error {
     Error::unsupported(format!("the {what} {} is not supported", oid::dotted(id.content))).at(id.at)

@@ -1,7 +1,8 @@
 //! Who can read and change the store's files.
 
+use super::keys::is_open;
 use super::rules::{
-    FOLDER_WRITABLE, OWNERS_DIFFER, SECRET_READABLE, STORE_IS_LINK, STORE_READABLE, WRITABLE_BY_GROUP,
+    FOLDER_WRITABLE, OWNERS_DIFFER, Rule, SECRET_READABLE, STORE_IS_LINK, STORE_READABLE, WRITABLE_BY_GROUP,
     WRITABLE_BY_OTHERS,
 };
 use super::{Check, Findings, Subject};
@@ -47,7 +48,7 @@ fn look(subject: &Subject<'_>, findings: &mut Findings<'_>) {
     let Some(path) = subject.path else { return };
     let format = subject.loaded.format;
     let secrets = || subject.loaded.store.entries.iter().filter_map(|e| e.secret());
-    let holds = match (secrets().next().is_some(), secrets().any(|s| s.seal().is_none())) {
+    let holds = match (secrets().next().is_some(), secrets().any(|s| is_open(s, subject.ctx))) {
         (_, true) => Holds::Secrets,
         (true, false) => Holds::SealedKeys,
         (false, _) => Holds::Nothing,
@@ -83,18 +84,30 @@ pub(super) fn of_unreadable(path: &Path, findings: &mut Findings<'_>) {
 }
 
 fn judge(path: &Path, parts: &[Part], findings: &mut Findings<'_>) {
+    let mut by_rule: Vec<(&'static Rule, Vec<String>)> = Vec::new();
     for Part { path, meta, holds } in parts {
         let mode = meta.mode() & 0o7777;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if mode & 0o004 != 0 && *holds != Holds::Nothing {
-            let rule = if *holds == Holds::Secrets { &SECRET_READABLE } else { &STORE_READABLE };
-            findings.store(rule, format!("{name} has mode {mode:04o}"));
+        let read = match holds {
+            Holds::Secrets if mode & 0o004 != 0 => Some(&SECRET_READABLE),
+            Holds::SealedKeys if mode & 0o004 != 0 => Some(&STORE_READABLE),
+            _ => None,
+        };
+        let written = match mode {
+            _ if mode & 0o002 != 0 => Some(&WRITABLE_BY_OTHERS),
+            _ if mode & 0o020 != 0 => Some(&WRITABLE_BY_GROUP),
+            _ => None,
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let text = format!("{name} has mode {mode:04o}");
+        for rule in read.into_iter().chain(written) {
+            match by_rule.iter_mut().find(|(known, _)| known.code == rule.code) {
+                Some((_, texts)) => texts.push(text.clone()),
+                None => by_rule.push((rule, vec![text.clone()])),
+            }
         }
-        if mode & 0o002 != 0 {
-            findings.store(&WRITABLE_BY_OTHERS, format!("{name} has mode {mode:04o}"));
-        } else if mode & 0o020 != 0 {
-            findings.store(&WRITABLE_BY_GROUP, format!("{name} has mode {mode:04o}"));
-        }
+    }
+    for (rule, texts) in by_rule {
+        findings.store(rule, texts.join(", "));
     }
     // A store that is a folder can have its files replaced by whoever writes to it.
     let inside = path.is_dir();

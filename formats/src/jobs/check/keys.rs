@@ -7,7 +7,7 @@ use super::rules::{
 use super::{Check, Findings, Subject, label};
 use crate::asn1::cert_fields;
 use crate::asn1::request_fields;
-use crate::context::{Ctx, Secrets};
+use crate::context::{Ctx, NoSecrets, Secrets};
 use crate::crypto::pbe::Protection;
 use crate::crypto::public::{identity, same_public_key, spki_of_pkcs8};
 use crate::error::{Kind, Result};
@@ -40,8 +40,8 @@ fn look(subject: &Subject<'_>, entry: &Entry, key: &Secret, one_password: bool, 
     if matches!(&entry.item, Item::Key { chain, .. } if chain.is_empty()) {
         findings.entry(&KEY_WITHOUT_CERTIFICATE, &label, "the private key has no certificate");
     }
-    if key.seal().is_none() {
-        findings.entry(&KEY_IN_CLEAR, &label, "the key is not enciphered");
+    if is_open(key, subject.ctx) {
+        findings.entry(&KEY_IN_CLEAR, &label, "no password protects the key");
     }
     let opened = match key.open(subject.ctx) {
         Ok(opened) => opened,
@@ -63,6 +63,11 @@ fn look(subject: &Subject<'_>, entry: &Entry, key: &Secret, one_password: bool, 
         }
         Ok(_) => {}
     }
+}
+
+/// Whether whoever can read the file has the key: it is in the clear, or enciphered with no password (NSS).
+pub(super) fn is_open(key: &Secret, ctx: &Ctx<'_>) -> bool {
+    key.seal().is_none_or(|seal| seal.open(&Ctx { secrets: &NoSecrets, ..*ctx }).is_ok())
 }
 
 /// The store's password and no other.
@@ -95,7 +100,8 @@ fn protection(subject: &Subject<'_>, findings: &mut Findings<'_>) {
         }
     }
     for entry in &subject.loaded.store.entries {
-        if let Some(how) = entry.secret().and_then(|s| s.seal()?.protection()) {
+        let secret = entry.secret().filter(|s| !is_open(s, subject.ctx));
+        if let Some(how) = secret.and_then(|s| s.seal()?.protection()) {
             judge(&how, &mut |rule, text| findings.entry(rule, &label(entry), format!("the key: {text}")));
         }
     }
