@@ -651,6 +651,57 @@ fn every_code_is_documented_and_explained() {
 }
 
 #[test]
+fn what_other_programs_say_is_explained() {
+    let lab = Lab::new();
+    lab.p12("lab.p12", "leaf", &[]);
+    let jks = testdata("java/jks-basic.jks");
+    let said = |program: &str, arguments: &[&str]| {
+        let ran = run(Command::new(program).args(arguments).current_dir(lab.path(".")).env("LC_ALL", "C"));
+        assert_ne!(ran.status, 0, "{program} {arguments:?}: {}{}", ran.out, ran.err);
+        ran.out + &ran.err
+    };
+    let cases = [
+        (
+            said("keytool", &["-list", "-keystore", "lab.p12", "-storepass", "wrong-1"]),
+            "keystore password was incorrect",
+        ),
+        (
+            said("keytool", &["-list", "-keystore", jks.to_str().unwrap(), "-storepass", "wrong-1"]),
+            "Keystore was tampered with, or password was incorrect",
+        ),
+        (
+            said("openssl", &["pkcs12", "-in", "lab.p12", "-passin", "pass:no", "-nokeys"]),
+            "Mac verify error: invalid password?",
+        ),
+        (
+            said("openssl", &["verify", "-CAfile", "root.pem", "leaf.pem"]),
+            "unable to get local issuer certificate",
+        ),
+        (said("certutil", &["-L", "-d", "sql:absent"]), "SEC_ERROR_BAD_DATABASE"),
+    ];
+    for (said, code) in &cases {
+        let ran = must(keyferry().args(["explain", "--json"]).arg(said));
+        let topics: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(topics[0]["code"], *code, "{said}");
+    }
+}
+
+#[test]
+fn numbers_of_gskit_have_its_own_names() {
+    if crate::kdb::without_gskit() {
+        return;
+    }
+    let topics: Vec<_> = formats::explain::topics().into_iter().filter(|t| t.source == "GSKit").collect();
+    let numbers: Vec<_> = topics.iter().map(|t| t.number.unwrap().to_string()).collect();
+    let ran = must(crate::kdb::oracle().args(["strerror", "--numbers", &numbers.join(",")]));
+    let names: Value = serde_json::from_str(&ran.out).unwrap();
+    for topic in &topics {
+        assert_eq!(names["names"][topic.number.unwrap().to_string()], topic.code);
+    }
+    assert!(topics.len() > 40);
+}
+
+#[test]
 fn a_report_is_safe_sorted_and_searched_in_a_browser() {
     let lab = Lab::new();
     let hostile = r#"/O=Evil/OU="><img src=x onerror=alert(1)>/CN=<script>document.title="owned"<\/script>"#;

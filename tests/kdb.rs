@@ -1144,7 +1144,7 @@ pub fn without_gskit() -> bool {
 }
 
 /// The program that drives GSKit.
-fn oracle() -> Command {
+pub fn oracle() -> Command {
     let mut python = Command::new(root().join(".venv/bin/python"));
     python.arg(root().join("tests/oracles/gskit.py")).env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8");
     python
