@@ -252,6 +252,7 @@ fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>>
     }
     let format = match detect(&probe) {
         Ok(format) => format,
+        Err(_) if is_no_store_by_itself(path, probe.head) => return Ok(None),
         Err(e) if e.kind() == Kind::Unsupported => return Err(e.in_file(path)),
         Err(_) => return Ok(None),
     };
@@ -261,6 +262,18 @@ fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>>
         Err(e) if !sure && matches!(e.kind(), Kind::Malformed | Kind::Unsupported) => Ok(None),
         other => other.map(Some),
     }
+}
+
+/// A database of some program; where its folder is a store, that was seen by itself. What is named like a
+/// part of a store that isn't there is not passed over.
+fn is_no_store_by_itself(path: &Path, head: &[u8]) -> bool {
+    let part = |f: &&dyn Format| f.folder_files().iter().any(|name| path.file_name() == Some(name.as_ref()));
+    let in_store = |f: &dyn Format| {
+        let probe = Probe { head: &[], size: None, path: path.parent()?, directory: true };
+        Some(f.detect(&probe) == Match::Yes)
+    };
+    let owner = FORMATS.iter().copied().find(part);
+    head.starts_with(b"SQLite format 3\0") && owner.is_none_or(|f| in_store(f) == Some(true))
 }
 
 fn read<T>(
