@@ -14,6 +14,7 @@ mod history;
 mod parquet;
 mod place;
 mod rebuilt;
+mod report;
 mod secrets;
 mod sets;
 mod time;

@@ -1,16 +1,18 @@
 //! Black-box tests of the library and of the program. One test program, so that it links once.
 //!
-//! Where to look: `browsers` opens pages in Chromium and Firefox and TLS connections in NSS, `certificates` asks a second parser, `golden` reads every file of testdata/, `oracle` lets other tools read what we write and
-//! the other way round, `kdb` and `nss` do so for key databases of IBM's GSKit and of NSS, `swap` interrupts
-//! rebuilds, `faults` fails every system call that they make, `hostile` feeds broken files, `names` and `inventory` hold
-//! what is listed to what the stores' own tools say, `cli` holds the program
-//! to its contract, `docs` holds the documentation to the code.
+//! Where to look: `apply` keeps whole machines up to date, against servers that lie; `browsers` opens pages in Chromium
+//! and Firefox and TLS connections in NSS; `certificates` asks a second parser; `check` breaks stores in every way that
+//! keyferry check knows; `cli` holds the program to its contract, `docs` the documentation to the code; `faults` fails
+//! every system call that a change makes; `golden` reads every file of testdata/; `hostile` feeds broken files; `kdb`,
+//! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `names` and
+//! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
 
 mod apply;
 mod browsers;
 mod certificates;
+mod check;
 mod cli;
 mod docs;
 mod faults;

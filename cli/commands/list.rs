@@ -107,7 +107,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
 }
 
 /// Opens what can't be opened any more once a password was read: standard input and pipes.
-fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
+pub(super) fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
     let plain = |s: &StoreArg| std::fs::metadata(&s.path).map_or(true, |m| m.is_file() || m.is_dir());
     let open = |s: &StoreArg| if plain(s) && !s.is_stdio() { Ok(None) } else { s.open().map(Some) };
     named.iter().map(open).collect()

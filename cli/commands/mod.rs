@@ -5,12 +5,14 @@
 
 mod apply;
 mod bundle;
+mod check;
 mod completions;
 mod config;
 mod convert;
 mod default;
 mod diff;
 mod dn;
+mod explain;
 mod filter;
 mod find;
 mod help_page;
@@ -22,6 +24,7 @@ mod nss;
 mod options;
 mod prune;
 mod rebuild;
+mod report;
 mod rollback;
 mod show;
 mod stash;
@@ -67,6 +70,9 @@ const COMMANDS: &[Entry] = commands! {
     "list" list "List what stores hold" false;
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
+    "check" check "Check what is wrong with stores, or soon will be" false;
+    "report" report "Write a page about all stores below folders" false;
+    "explain" explain "Explain a code or a message, of ours or of another program" false;
     "find" find "Find who holds a certificate, and who its private key" false;
     "dn" dn "Compare distinguished names" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;

@@ -14,6 +14,8 @@ mod context;
 pub mod crypto;
 mod der;
 pub mod error;
+pub mod explain;
+mod fact;
 mod foreign;
 mod format;
 mod jks;
@@ -31,6 +33,7 @@ pub mod storeset;
 
 pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
 pub use error::{Error, Kind, Result};
+pub use fact::Fact;
 pub use format::{
     Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, User, by_name, by_suffix,
     detect, names,

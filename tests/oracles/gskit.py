@@ -468,6 +468,13 @@ def c_validate(a):
     return {"result": res.value or 0}
 
 
+def c_strerror(a):
+    """The names of GSKit's numbers."""
+    lib = C.CDLL(os.path.join(find_lib_dir(), SSL_NAME))
+    lib.gsk_strerror.restype = C.c_char_p
+    return {"names": {n: (lib.gsk_strerror(LONG(int(n))) or b"?").decode() for n in a.numbers.split(",")}}
+
+
 def c_open(a):
     km = Km()
     h = km.open(a.db, a.pw, "ro" if a.readonly else None)
@@ -655,6 +662,7 @@ def main():
     sth = ("--stash-file", {})
 
     cmd("version", c_version, db=False, pw=False)
+    cmd("strerror", c_strerror, ("--numbers", {"required": True}), db=False, pw=False)
     cmd("create", c_create, stash, exp, ("--populate", {"action": "store_true"}),
         ("--fips", {"action": "store_true"}),
         help="the file name picks the type: *.kdb = CMS, *.p12 = PKCS#12")

@@ -3,6 +3,7 @@
 
 mod build;
 pub mod bundle;
+pub mod check;
 pub mod convert;
 pub mod diff;
 pub mod edit;
