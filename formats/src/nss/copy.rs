@@ -5,6 +5,7 @@
 
 use super::edit::{ATTACHED, Live};
 use super::layout::*;
+use super::modules;
 use super::sql::{self, Db, failed};
 use crate::error::{Error, Kind, Result};
 use rusqlite::backup::{Backup, StepResult};
@@ -15,8 +16,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// A longer list of modules is none.
-const LONGEST_LIST: u64 = 16 << 20;
 /// The names of a copy's files in a connection.
 const OLD_KEY: &str = "old_key";
 const OLD_CERT: &str = "old_cert";
@@ -34,7 +33,7 @@ pub fn copy(folder: &Path, to: &Path) -> Result<()> {
     }
     let mut text = Vec::new();
     let list = folder.join(MODULES);
-    match sql::open(&list).and_then(|f| f.take(LONGEST_LIST).read_to_end(&mut text)) {
+    match sql::open(&list).and_then(|f| f.take(modules::LONGEST).read_to_end(&mut text)) {
         Ok(_) => create(&to.join(MODULES))?.write_all(&text).map_err(|e| unwritten(e, &to.join(MODULES))),
         // It may be missing.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -162,10 +161,9 @@ fn same(connection: &Connection, a: &str, b: &str, table: &str) -> rusqlite::Res
     }
     let columns = shared.join(", ");
     let sizes = format!("SELECT (SELECT count(*) FROM {a}.{table}) - (SELECT count(*) FROM {b}.{table})");
-    Ok(none(sizes)?
-        && none(format!(
-            "SELECT count(*) FROM (SELECT {columns} FROM {a}.{table} EXCEPT SELECT {columns} FROM {b}.{table})"
-        ))?)
+    // With how often each is there: rows may repeat, and both tables have as many.
+    let counted = |of: &str| format!("SELECT {columns}, count(*) FROM {of}.{table} GROUP BY {columns}");
+    Ok(none(sizes)? && none(format!("SELECT count(*) FROM ({} EXCEPT {})", counted(a), counted(b)))?)
 }
 
 /// Writes the header anew as it is, so that the file's counter goes up whatever else was written.

@@ -10,7 +10,7 @@ use crate::storeset::{self, Step};
 use std::path::{Path, PathBuf};
 
 /// A longer list is none.
-const LONGEST: u64 = 16 << 20;
+pub(super) const LONGEST: u64 = 16 << 20;
 
 /// A module of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
