@@ -431,4 +431,52 @@ mod tests {
         assert_eq!(grade("cn=colin  paice,o=sss,c=gb"), Some("folded"));
         assert_eq!(grade("CN=COLIN,O=SSS,C=GB"), None);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        /// Whatever a name holds, its text in any style is one line and finds it again.
+        #[test]
+        fn printed_names_find_themselves(
+            values in proptest::collection::vec("[ a-c\"\\\\,;+=<>#/.é\u{202e}\n\u{1f511}]{0,6}", 1..4),
+            together in proptest::prelude::any::<bool>(),
+        ) {
+            let types = ["2.5.4.10", "2.5.4.3", "1.3.6.1.4.1.99999.1"];
+            let pairs: Vec<_> = types.iter().zip(&values).map(|(t, v)| (*t, 0x0c, v.as_bytes())).collect();
+            let n = match together {
+                true => name(&[&pairs]),
+                false => name(&pairs.chunks(1).collect::<Vec<_>>()),
+            };
+            // Java prints a value in quotes as if it had none; certutil loses letters.
+            let quoted = values.iter().any(|v| v.len() > 1 && v.starts_with('"') && v.ends_with('"'));
+            for style in Style::ALL.iter().filter(|s| **s != Style::Nss && !(**s == Style::Java && quoted)) {
+                let text = style.text(&n);
+                proptest::prop_assert!(!text.contains(char::is_control), "{}", text);
+                proptest::prop_assert_eq!(hit(&text, &n), Some(("exact", true)), "{}: {}", style.name(), text);
+                let compared = compare(&Name::of_text(&text).expect("a name"), &Name::of_der(&n));
+                proptest::prop_assert!(compared.equal, "{}: {}", style.name(), text);
+            }
+        }
+
+        /// Nothing that is pasted makes it fall over, and both ways to ask agree.
+        #[test]
+        fn any_text_against_any_name(
+            text in "[CNO=,;+/\\\\\"#* a-f0-9é.\n]{0,30}",
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+        ) {
+            let names = [bytes, colin()];
+            for exact in [false, true] {
+                let Ok(pattern) = Pattern::parse(&text, exact) else { continue };
+                for n in &names {
+                    proptest::prop_assert_eq!(pattern.matches(n), pattern.hit(n).is_some());
+                }
+            }
+            for n in &names {
+                Style::ALL.iter().for_each(|style| drop(style.text(n)));
+                if let Ok(other) = Name::of_text(&text) {
+                    compare(&other, &Name::of_der(n));
+                }
+            }
+        }
+    }
 }

@@ -72,19 +72,30 @@ pub(super) fn parse(text: &str) -> Result<Written> {
 
 /// Without what tools print around a name.
 fn bare(text: &str) -> &str {
-    let mut text = text.trim();
+    let mut text = trim(text);
     for word in ["subject", "issuer", "owner", "dn"] {
         let rest =
             text.get(..word.len()).filter(|w| w.eq_ignore_ascii_case(word)).map(|_| &text[word.len()..]);
         if let Some(rest) = rest.and_then(|r| r.strip_prefix([':', '='])).filter(|r| r.contains('=')) {
-            text = rest.trim();
+            text = trim(rest);
             break;
         }
     }
     // No type begins with a quote, so these are around all of it.
     match text.strip_prefix('"') {
-        Some(inner) => inner.strip_suffix('"').unwrap_or(inner).trim(),
+        Some(inner) => trim(inner.strip_suffix('"').unwrap_or(inner)),
         None => text,
+    }
+}
+
+/// Without blanks around it; one that a backslash makes part of the value stays.
+fn trim(text: &str) -> &str {
+    let text = text.trim_start();
+    let end = text.trim_end();
+    let backslashes = end.bytes().rev().take_while(|b| *b == b'\\').count();
+    match text[end.len()..].chars().next().filter(|_| backslashes % 2 == 1) {
+        Some(blank) => &text[..end.len() + blank.len_utf8()],
+        None => end,
     }
 }
 
