@@ -3,6 +3,7 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod change;
 mod completions;
 mod convert;
 mod default;
@@ -12,6 +13,7 @@ mod list;
 mod man;
 mod nss;
 mod options;
+mod passwd;
 mod prune;
 mod rebuild;
 mod rollback;
@@ -60,6 +62,7 @@ const COMMANDS: &[Entry] = commands! {
     "rollback" rollback "Put a store's newest old generation back" false;
     "prune" prune "Delete old generations that are no longer needed" false;
     "default" default "Show or set a store's default key" false;
+    "passwd" passwd "Change the password of a store and its keys, or of one key" false;
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
