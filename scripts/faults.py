@@ -105,7 +105,7 @@ class World:
         self.key = java / 'jks-basic.jks'
         self.whole = java / 'jks-truststore.jks'
         self.part = inputs / 'part.jks'
-        self.added = java / 'material' / 'trust2.crt'
+        self.added = java / 'material' / 'rsa2.crt'
         self.must(['convert', self.whole, self.part, '--label', 'root-ca', '--label', 'same-2'], inputs)
 
     def environment(self):
@@ -164,6 +164,7 @@ def scenarios(world):
                        looks=store == 'a.jks')
     # Changes of single entries go the same way.
     yield Scenario('add-p12', ['add', 'a.p12', world.added], ['a.p12'], fresh('a.p12'))
+    yield Scenario('add-jks', ['add', 'a.jks', world.added], ['a.jks'], fresh('a.jks'))
     yield Scenario('default-kdb', ['default', 'a.kdb', 'server'], ['a.kdb'], fresh('a.kdb'))
     yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)
     # Two files: the stash goes into place before the store.
