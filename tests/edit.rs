@@ -313,6 +313,21 @@ fn a_database_gets_a_new_password_in_place() {
         if !["newer-salt48", "trust-matrix-p11"].contains(&&*name) {
             nss_agrees(&place, &old, &name);
         }
+        // With the empty one NSS is always logged in, and believes no trust whose records don't match.
+        if name.starts_with("trust-matrix") || ["rsa-chain", "crl", "same-subject"].contains(&&*name) {
+            let place = Place::of(&format!("nss/{name}"));
+            let listed = || {
+                let mut command = Command::new("certutil");
+                must(command.arg("-L").arg("-d").arg(format!("sql:{}", place.store.display()))).out
+            };
+            let before = listed();
+            let mut command = place.command("passwd", &["--password", "env:OLD", "--to-password", "none"]);
+            must(command.env("OLD", &old));
+            assert_eq!(listed(), before, "{name}");
+            let mut command = place.command("passwd", &["--password", "none", "--to-password", "env:NEW"]);
+            must(&mut command);
+            assert_eq!(listed(), before, "{name}");
+        }
         // A password that nobody has opens nothing.
         assert_eq!(run(&mut passwd(NEW)).status, 4, "{name}");
     }
@@ -342,7 +357,15 @@ fn nss_agrees(place: &Place, old: &str, name: &str) {
     assert_ne!(certutil(&["-K"], old).status, 0, "{name}");
     std::fs::write(place.path("third"), "aB3-cD4-eF5").unwrap();
     let third = place.path("third");
-    let again = certutil(&["-W", "-@", third.to_str().unwrap()], NEW);
+    let again = if name == "rsa-chain" {
+        let mut modutil = Command::new("modutil");
+        modutil.args(["-force", "-changepw", "NSS Certificate DB", "-pwfile"]).arg(place.path("new"));
+        modutil.arg("-newpwfile").arg(&third).arg("-dbdir").arg(format!("sql:{}", place.store.display()));
+        std::fs::write(place.path("new"), NEW).unwrap();
+        run(&mut modutil)
+    } else {
+        certutil(&["-W", "-@", third.to_str().unwrap()], NEW)
+    };
     assert_eq!(again.status, 0, "{name}: {}", again.err);
     if name == "mixed-trust" {
         // NSS 3.87 doesn't sign anew what it doesn't know.
@@ -976,6 +999,12 @@ fn an_entry_comes_out_in_any_form() {
         own.seen(&Passwords::one(NEW))[0].secret,
         base.before.iter().find(|s| s.label.as_deref() == Some("server")).unwrap().secret
     );
+    // A file that holds one object gets no second.
+    let der = Place { dir: scratch(), store: place.path("extra.der"), old: OLD };
+    let before = std::fs::read(&der.store).unwrap();
+    assert_eq!(run(&mut der.command("add", &[&material("trust2.crt")])).status, 5);
+    assert_eq!(run(&mut der.command("rename", &["extra-ca", "x"])).status, 3);
+    assert_eq!(std::fs::read(&der.store).unwrap(), before);
     // The store itself stays, and is no place for it.
     assert_eq!(extract(&["server", "x.kdb", "--force"]).status, 5);
     assert_eq!(place.entries(), base.before);
