@@ -6,6 +6,8 @@
 mod commands;
 mod error;
 mod failpoint;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod place;
 mod secrets;
 mod time;

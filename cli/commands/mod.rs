@@ -10,7 +10,10 @@ mod convert;
 mod create;
 mod default;
 mod diff;
+mod dn;
 mod extract;
+mod filter;
+mod find;
 mod help_page;
 mod list;
 mod man;
@@ -26,6 +29,7 @@ mod rollback;
 mod show;
 mod stash;
 mod status;
+mod tree;
 mod trust;
 mod unstash;
 
@@ -64,6 +68,8 @@ const COMMANDS: &[Entry] = commands! {
     "list" list "List what stores hold" false;
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
+    "find" find "Find who holds a certificate, and who its private key" false;
+    "dn" dn "Compare distinguished names" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

@@ -118,6 +118,13 @@ pub trait Format: Sync {
     /// others can go into `Store::defects`.
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store>;
 
+    /// What was deleted and still stands in the file, for who looks for keys that people believe gone. Not
+    /// part of the store.
+    fn erased(&self, from: &Source) -> Result<Vec<Entry>> {
+        let _ = from;
+        Ok(Vec::new())
+    }
+
     /// Writes `store` into `to` and returns what it could not express.
     ///
     /// The store was prepared by `jobs::prepare`: it holds only kinds of entry that [`Format::carries`]

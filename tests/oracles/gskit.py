@@ -37,6 +37,7 @@ KM_NAME, SSL_NAME = "libgsk8km_64.so", "libgsk8ssl_64.so"
 # GSKit SSL attribute numbers used here (public values of IBM's gskssl.h)
 KEYRING_FILE, KEYRING_PW, KEYRING_LABEL, KEYRING_STASH = 201, 202, 203, 204
 GSK_VERSION, SIGALG_LIST, CONNECT_PROTOCOL = 220, 245, 208
+PARTNER_CERT_INFO = 700
 GSK_FD, SESSION_TYPE, CLIENT, SERVER, SERVER_CL_AUTH = 300, 402, 507, 508, 509
 PROTOCOLS_OFF = ((403, 511), (404, 513), (407, 519), (437, 0))   # SSLv2, v3, TLS 1.0, 1.1
 TLS12 = 438
@@ -548,12 +549,26 @@ def c_handshake(a):
     p = C.c_char_p()
     lib.gsk_attribute_get_buffer(soc, LONG(CONNECT_PROTOCOL), C.byref(p), C.byref(n))
     proto = (p.value or b"?").decode()
+    peer = partner(lib, soc)
     msg = b(a.send + "\n")
     must("gsk_secure_soc_write", lib.gsk_secure_soc_write(soc, msg, LONG(len(msg)), C.byref(n)))
     lib.gsk_secure_soc_close(C.byref(soc))
     lib.gsk_environment_close(C.byref(env))
     sock.close()
-    return {"protocol": proto, "sent": n.value}
+    return {"protocol": proto, "sent": n.value, "peer": peer}
+
+
+def partner(lib, soc):
+    """What the library says of the other side's certificate: text by number of the field."""
+    head, n = C.c_void_p(), C.c_int()
+    if lib.gsk_attribute_get_cert_info(soc, LONG(PARTNER_CERT_INFO), C.byref(head), C.byref(n)):
+        return {}
+    out = {}
+    for at in range(n.value):
+        # { number i32, padding, text pointer, length i32, padding }
+        field, text, size = struct.unpack("<i4xQi4x", C.string_at(head.value + 24 * at, 24))
+        out[str(field)] = C.string_at(text, size).hex() if text and 0 <= size < 65536 else None
+    return out
 
 
 # ---------------------------------------------------------------- plumbing --

@@ -71,6 +71,8 @@ oids! {
     EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4";
     /// Basic constraints
     BASIC_CONSTRAINTS = "2.5.29.19";
+    /// Subject alternative name
+    SUBJECT_ALT_NAME = "2.5.29.17";
     /// Subject key identifier
     SUBJECT_KEY_ID = "2.5.29.14";
     /// Authority key identifier

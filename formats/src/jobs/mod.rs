@@ -6,6 +6,7 @@ pub mod convert;
 pub mod diff;
 pub mod edit;
 pub mod edits;
+pub mod find;
 mod flat;
 mod labels;
 pub mod list;

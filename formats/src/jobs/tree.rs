@@ -2,7 +2,7 @@
 //! made of each is reported in the order of the walk.
 
 use super::Input;
-use super::list::{Filter, Listed, list};
+use super::list::{FileRow, Filter, Listed, list};
 use crate::context::{Ctx, Options, Secrets, Session};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FORMATS, Format, Match, detect};
@@ -20,7 +20,7 @@ pub struct Tree<'a> {
     pub secrets: &'a SecretsFor<'a>,
     /// The formats' own options.
     pub options: &'a Options,
-    /// Shared by all stores: one budget of derivations for the whole tree.
+    /// What all stores share; each may spend its part of the budget.
     pub session: &'a Session,
     /// Look into old generations and what else this program leaves beside stores.
     pub all: bool,
@@ -66,7 +66,17 @@ pub fn list_tree(
     filter: &Filter,
     report: &mut dyn FnMut(Seen<Listed>) -> Result<()>,
 ) -> Result<()> {
-    walk_tree(tree, &|found| list(&found.path.to_string_lossy(), &found.input, filter), report)
+    let look = |found: &Found<'_>| {
+        let mut listed = list(&found.path.to_string_lossy(), &found.input, filter)?;
+        if let Some(facts) = found.file
+            && !listed.rows.is_empty()
+        {
+            let file = FileRow::of(facts);
+            listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
+        }
+        Ok(listed)
+    };
+    walk_tree(tree, &look, report)
 }
 
 /// Goes through every store below `tree.root`: `look` is called for each on the worker threads, and what it
@@ -227,7 +237,15 @@ fn folder<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T
 }
 
 fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
-    let source = Source::open_in_tree(path)?;
+    // The caller named the root, so that one may be a link.
+    let opened = if path == tree.root { Source::open(path) } else { Source::open_in_tree(path) };
+    let source = match opened {
+        // It was there when the folder was listed: somebody's temporary file.
+        Err(_) if matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
     let probe = source.probe()?;
     if probe.head.is_empty() {
         return Ok(None);
@@ -254,7 +272,8 @@ fn read<T>(
     file: Option<FileFacts>,
 ) -> Result<T> {
     let secrets = (tree.secrets)(path, format);
-    let ctx = Ctx { secrets: &*secrets, options: tree.options, session: tree.session };
+    let session = tree.session.part();
+    let ctx = Ctx { secrets: &*secrets, options: tree.options, session: &session };
     look(&Found { path, input: Input { source, format: Some(format), ctx }, format, file })
 }
 

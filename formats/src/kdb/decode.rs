@@ -407,6 +407,12 @@ impl Gatherer {
     }
 }
 
+/// The key of a record that stands by itself: `object` and `key` are its own.
+pub fn lone_key(label: Label, object: &[u8], key: &[u8], at: u64) -> Arc<Secret> {
+    let pair = Der::new([object, key].concat());
+    Arc::new(Secret::sealed(Wrapped { label, pair, certificate: object.len(), at, carried: false }))
+}
+
 /// A key as it stands in its record.
 struct Wrapped {
     label: Label,

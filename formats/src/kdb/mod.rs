@@ -26,6 +26,7 @@ mod chain;
 mod companion;
 mod decode;
 mod encode;
+mod erased;
 mod layout;
 mod lock;
 mod options;
@@ -114,6 +115,10 @@ impl Format for Kdb {
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
         decode::decode(from, ctx)
+    }
+
+    fn erased(&self, from: &Source) -> Result<Vec<Entry>> {
+        erased::erased(from)
     }
 
     fn write(
