@@ -1119,14 +1119,14 @@ pub fn our_view(kdb: &Path) -> BTreeSet<String> {
 }
 
 #[track_caller]
-pub fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
     let ran = must(oracle().args(command).arg(kdb).args(arguments));
     serde_json::from_str(&ran.out).unwrap()
 }
 
 /// Says loudly that GSKit is not here, which no run of continuous integration may pass over; elsewhere
 /// `scripts/test` counts the tests that are skipped for it.
-pub fn without_gskit() -> bool {
+pub(crate) fn without_gskit() -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let reason = REASON.get_or_init(|| match oracle().arg("version").output() {
         Ok(out) if out.status.success() => None,
@@ -1144,7 +1144,7 @@ pub fn without_gskit() -> bool {
 }
 
 /// The program that drives GSKit.
-fn oracle() -> Command {
+pub(crate) fn oracle() -> Command {
     let mut python = Command::new(root().join(".venv/bin/python"));
     python.arg(root().join("tests/oracles/gskit.py")).env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8");
     python

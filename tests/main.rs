@@ -2,7 +2,9 @@
 //!
 //! Where to look: `browsers` opens pages in Chromium and Firefox and TLS connections in NSS, `certificates` asks a second parser, `golden` reads every file of testdata/, `oracle` lets other tools read what we write and
 //! the other way round, `kdb` and `nss` do so for key databases of IBM's GSKit and of NSS, `swap` interrupts
-//! rebuilds, `faults` fails every system call that they make, `hostile` feeds broken files, `edit` changes stores in every format, `coming_from` runs that page, `cli` holds the program
+//! rebuilds, `faults` fails every system call that they make, `hostile` feeds broken files, `edit` changes stores in
+//! every format, `coming_from` runs the page for people from other tools, `names` and `inventory` hold what is listed to
+//! what the stores' own tools say, `cli` holds the program
 //! to its contract, `docs` holds the documentation to the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
@@ -16,7 +18,9 @@ mod edit;
 mod faults;
 mod golden;
 mod hostile;
+mod inventory;
 mod kdb;
+mod names;
 mod nss;
 mod oracle;
 mod support;

@@ -56,7 +56,6 @@ pub struct Args {
     csv: bool,
 
     /// Write a Parquet file instead, for DuckDB, Spark or Trino
-    #[cfg(feature = "parquet")]
     #[arg(long, value_name = "FILE", group = "form")]
     parquet: Option<std::path::PathBuf>,
 
@@ -85,8 +84,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();
-    let passwords =
-        if args.recursive { args.tree.passwords(program, &all)? } else { program.passwords(&all)? };
+    let passwords = if args.recursive {
+        args.tree.passwords(program, &all)?
+    } else {
+        args.tree.with_rules(program.passwords(&all)?)?
+    };
     let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
@@ -264,6 +266,19 @@ struct Printer<'a> {
     soon: String,
 }
 
+#[cfg(feature = "parquet")]
+fn parquet(file: &std::path::Path) -> Result<Form> {
+    Ok(Form::Parquet(Box::new(crate::parquet::Inventory::new(file)?)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: &std::path::Path) -> Result<Form> {
+    Err(Failure::usage_hint(
+        "this program was built without Parquet",
+        "build it with --features parquet, or let DuckDB read what --jsonl prints",
+    ))
+}
+
 /// What expires within thirty days is marked.
 const SOON: i64 = 30 * 86_400;
 const CSV_HEAD: &str = "store,format,label,kind,default,subject,issuer,serial,not_before,not_after,sha256,\
@@ -278,9 +293,8 @@ impl<'a> Printer<'a> {
             _ if args.gskit => Form::Gskit,
             _ => Form::Table,
         };
-        #[cfg(feature = "parquet")]
         let form = match &args.parquet {
-            Some(file) => Form::Parquet(Box::new(crate::parquet::Inventory::new(file)?)),
+            Some(file) => parquet(file)?,
             None => form,
         };
         let now = now_ms() / 1000;

@@ -27,8 +27,10 @@ import re
 import select
 import signal
 import socket
+import ssl
 import struct
 import sys
+import threading
 import time
 
 LONG = C.c_long          # every integer goes through a full register/stack slot
@@ -37,7 +39,7 @@ KM_NAME, SSL_NAME = "libgsk8km_64.so", "libgsk8ssl_64.so"
 # GSKit SSL attribute numbers used here (public values of IBM's gskssl.h)
 KEYRING_FILE, KEYRING_PW, KEYRING_LABEL, KEYRING_STASH = 201, 202, 203, 204
 GSK_VERSION, SIGALG_LIST, CONNECT_PROTOCOL = 220, 245, 208
-PARTNER_CERT_INFO = 700
+PARTNER_CERT_INFO, CERT_DN_PRINTABLE = 700, 616
 GSK_FD, SESSION_TYPE, CLIENT, SERVER, SERVER_CL_AUTH = 300, 402, 507, 508, 509
 PROTOCOLS_OFF = ((403, 511), (404, 513), (407, 519), (437, 0))   # SSLv2, v3, TLS 1.0, 1.1
 TLS12 = 438
@@ -381,7 +383,8 @@ def simple(fn, *fields):
         h = km.open(a.db, a.pw)
         vals = [getattr(a, f) for f in fields]
         km.call(fn, h, *[v if isinstance(v, int) else b(v) for v in vals])
-        km.close(h)
+        if not getattr(a, "crash", False):
+            km.close(h)
         return {}
     return run
 
@@ -549,17 +552,43 @@ def c_handshake(a):
     p = C.c_char_p()
     lib.gsk_attribute_get_buffer(soc, LONG(CONNECT_PROTOCOL), C.byref(p), C.byref(n))
     proto = (p.value or b"?").decode()
-    peer = partner(lib, soc)
     msg = b(a.send + "\n")
     must("gsk_secure_soc_write", lib.gsk_secure_soc_write(soc, msg, LONG(len(msg)), C.byref(n)))
     lib.gsk_secure_soc_close(C.byref(soc))
     lib.gsk_environment_close(C.byref(env))
     sock.close()
-    return {"protocol": proto, "sent": n.value, "peer": peer}
+    return {"protocol": proto, "sent": n.value}
+
+
+def c_peer_names(a):
+    """Handshakes with a server for each certificate; the other side's name as the library prints it."""
+    lib, env, must = ssl_env(a)
+    out = []
+    for path in a.cert:
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=serve, args=(theirs, path), daemon=True).start()
+        soc = C.c_void_p()
+        must("gsk_secure_soc_open", lib.gsk_secure_soc_open(env, C.byref(soc)))
+        lib.gsk_attribute_set_numeric_value(soc, LONG(GSK_FD), LONG(ours.fileno()))
+        rc = lib.gsk_secure_soc_init(soc)
+        out.append(None if rc else partner(lib, soc).get(CERT_DN_PRINTABLE, b"").decode(errors="replace"))
+        lib.gsk_secure_soc_close(C.byref(soc))
+        ours.close()
+    return {"names": out}
+
+
+def serve(sock, path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(path)
+    try:
+        context.wrap_socket(sock, server_side=True).recv(1)
+    except OSError:
+        pass
 
 
 def partner(lib, soc):
-    """What the library says of the other side's certificate: text by number of the field."""
+    """What the library says of the other side's certificate: bytes by number of the field."""
     head, n = C.c_void_p(), C.c_int()
     if lib.gsk_attribute_get_cert_info(soc, LONG(PARTNER_CERT_INFO), C.byref(head), C.byref(n)):
         return {}
@@ -567,7 +596,8 @@ def partner(lib, soc):
     for at in range(n.value):
         # { number i32, padding, text pointer, length i32, padding }
         field, text, size = struct.unpack("<i4xQi4x", C.string_at(head.value + 24 * at, 24))
-        out[str(field)] = C.string_at(text, size).hex() if text and 0 <= size < 65536 else None
+        if text and 0 <= size < 65536:
+            out[field] = C.string_at(text, size)
     return out
 
 
@@ -636,7 +666,8 @@ def main():
     cmd("import-p12", c_import_p12, file, ("--file-pw", {"required": True}), labels)
     cmd("export-p12", c_export_p12, out, ("--out-pw", {"required": True}), labels)
     cmd("extract", c_extract, label, out, ("--der", {"action": "store_true"}))
-    cmd("delete", simple("GSKKM_DeleteKey", "label"), label)
+    cmd("delete", simple("GSKKM_DeleteKey", "label"), label,
+        ("--crash", {"action": "store_true", "help": "end without closing: the erased slot stays"}))
     cmd("delete-req", simple("GSKKM_DeleteRequestKeyPair", "label"), label)
     cmd("rename", simple("GSKKM_SetKeyLabel", "label", "to"), label, ("--to", {"required": True}))
     cmd("set-default", c_set_default, label)
@@ -654,6 +685,8 @@ def main():
     cmd("watch", c_watch, sth, ("--pause", {"type": float, "default": 0, "metavar": "MS"}), pw="optional")
     cmd("handshake", c_handshake, sth, ("--label", {}), ("--connect", {"required": True}),
         ("--send", {"default": "hello"}), pw="optional")
+    cmd("peer-names", c_peer_names, sth, ("--cert", {"action": "append", "required": True}),
+        pw="optional")
     a = ap.parse_args()
     if not find_lib_dir():
         print(json.dumps({"ok": False, "error": "GSKit not found: pip install ibm_db, "

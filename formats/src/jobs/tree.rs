@@ -55,9 +55,10 @@ pub enum Seen<T> {
 }
 
 /// As many paths wait for the workers; more would only hold memory.
-const QUEUE: usize = 256;
-/// The walk is at most so many paths ahead of the report, however long one store takes.
-const AHEAD: usize = 2048;
+const QUEUE: usize = 128;
+/// The walk is at most so many paths ahead of the report, however long one store takes: what was made of those
+/// behind it waits in memory.
+const AHEAD: usize = 512;
 
 /// Lists every store below `tree.root`, handing each to `report` in the order of the walk. An error of
 /// `report` ends it.
@@ -176,7 +177,8 @@ fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Step)>, pace: &Pace) {
                     || "can't be listed".to_owned(),
                     |e| format!("can't be listed: {}", crate::place::reason(e)),
                 );
-                Step::Failed(path, Error::new(Kind::Read, why))
+                let error = Error::new(Kind::Read, why).in_file(&path);
+                Step::Failed(path, error)
             }
         };
         if !pace.may_go_on(count) || out.send((count, found)).is_err() {
@@ -252,6 +254,7 @@ fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>>
     }
     let format = match detect(&probe) {
         Ok(format) => format,
+        Err(_) if is_no_store_by_itself(path, probe.head) => return Ok(None),
         Err(e) if e.kind() == Kind::Unsupported => return Err(e.in_file(path)),
         Err(_) => return Ok(None),
     };
@@ -261,6 +264,18 @@ fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>>
         Err(e) if !sure && matches!(e.kind(), Kind::Malformed | Kind::Unsupported) => Ok(None),
         other => other.map(Some),
     }
+}
+
+/// A database of some program; where its folder is a store, that was seen by itself. What is named like a
+/// part of a store that isn't there is not passed over.
+fn is_no_store_by_itself(path: &Path, head: &[u8]) -> bool {
+    let part = |f: &&dyn Format| f.folder_files().iter().any(|name| path.file_name() == Some(name.as_ref()));
+    let in_store = |f: &dyn Format| {
+        let probe = Probe { head: &[], size: None, path: path.parent()?, directory: true };
+        Some(f.detect(&probe) == Match::Yes)
+    };
+    let owner = FORMATS.iter().copied().find(part);
+    head.starts_with(b"SQLite format 3\0") && owner.is_none_or(|f| in_store(f) == Some(true))
 }
 
 fn read<T>(
