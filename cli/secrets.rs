@@ -10,6 +10,7 @@ use crate::ui::Ui;
 use formats::model::Password;
 use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
 use glob::{MatchOptions, Pattern};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -89,6 +90,8 @@ pub struct Passwords<'a> {
     rules: Vec<(Pattern, usize)>,
     to: Option<usize>,
     inherited: Mutex<Option<Answer>>,
+    /// What a person has said of a store: a command that opens it twice asks once.
+    asked: Mutex<HashMap<(String, Asking), Answer>>,
 }
 
 /// The texts of the options, as they were given.
@@ -114,6 +117,7 @@ impl<'a> Passwords<'a> {
             rules: Vec::new(),
             to: None,
             inherited: Mutex::new(None),
+            asked: Mutex::default(),
         };
         for text in given.password {
             let (name, slot) = all.scoped("--password", "[STORE=]SPEC", text)?;
@@ -156,6 +160,18 @@ impl<'a> Passwords<'a> {
         let mut it = self.named(store.name(), &store.aliases(), Asking::Twice);
         it.slot = self.to.or(it.slot);
         it
+    }
+
+    /// The password that a store is to have instead of the one that it has. Only `--to-password` or a person can
+    /// say it: the variable has the present one.
+    pub fn instead(&self, store: &StoreArg) -> formats::Result<Option<Arc<Password>>> {
+        match self.to.and_then(|s| self.slots.get(s)) {
+            Some(slot) if slot.spec != Spec::Prompt => self.fetch(slot),
+            None if !terminal() => Err(Error::password("a new password is needed")
+                .hint("give --to-password SPEC; --to-password none leaves unprotected what the format can")
+                .in_file(&store.path)),
+            _ => require_terminal(&store.name()).and_then(|()| ask(&store.name(), Asking::Twice)),
+        }
     }
 
     /// The passwords of a store that was found in a folder: nobody wants to be asked for each.
@@ -393,7 +409,7 @@ fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// How a person is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Asking {
     /// For this store; an empty answer means that there is no password.
     Once,
@@ -415,6 +431,11 @@ pub struct StorePasswords<'a> {
 }
 
 impl StorePasswords<'_> {
+    /// Whether somebody said that there is no password.
+    pub fn is_left_off(&self) -> bool {
+        self.slot.and_then(|s| self.all.slots.get(s)).is_some_and(|s| s.spec == Spec::None)
+    }
+
     /// The password without asking a person who was not asked before, unless `prompt` was given.
     fn known(&self) -> formats::Result<Answer> {
         self.resolve(false)
@@ -433,7 +454,7 @@ impl StorePasswords<'_> {
                 Some(password) => Some(password),
                 None if !may_ask || self.asking == Asking::OnceForAll => return Ok(None),
                 None if !terminal() => None,
-                None => ask(&self.name, self.asking)?,
+                None => self.ask()?,
             },
         };
         *answer = Some(found.clone());
@@ -454,9 +475,20 @@ impl StorePasswords<'_> {
         }
     }
 
+    fn ask(&self) -> formats::Result<Answer> {
+        let mut asked = lock(&self.all.asked);
+        let key = (self.name.clone(), self.asking);
+        if let Some(answer) = asked.get(&key) {
+            return Ok(answer.clone());
+        }
+        let answer = ask(&self.name, self.asking)?;
+        asked.insert(key, answer.clone());
+        Ok(answer)
+    }
+
     fn prompt(&self) -> formats::Result<Answer> {
         if self.asking != Asking::OnceForAll {
-            return require_terminal(&self.name).and_then(|()| match ask(&self.name, self.asking)? {
+            return require_terminal(&self.name).and_then(|()| match self.ask()? {
                 // Asked on purpose: the empty answer is the empty password.
                 None => Ok(Some(password(Vec::new()))),
                 answer => Ok(answer),

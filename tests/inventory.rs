@@ -2,7 +2,7 @@
 //! somebody laid out to mislead; inventories in other programs.
 
 use crate::kdb::{gskit, without_gskit};
-use crate::support::{Ran, keyferry, must, root, run, scratch, sha256, testdata};
+use crate::support::{Ran, keyferry, must, run, scratch, sha256, testdata};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -495,8 +495,8 @@ fn duckdb_queries_the_inventories_of_three_machines() {
         .lines()
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
-    let mut python = Command::new(root().join(".venv/bin/python"));
-    let out = must(python.arg(root().join("tests/oracles/inventory.py")).current_dir(dir)).out;
+    let mut python = Command::new(crate::support::root().join(".venv/bin/python"));
+    let out = must(python.arg(crate::support::root().join("tests/oracles/inventory.py")).current_dir(dir)).out;
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(said["rows"], expected.len());
     // Every field of every row.

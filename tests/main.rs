@@ -2,7 +2,8 @@
 //!
 //! Where to look: `apply` keeps whole machines up to date, against servers that lie; `browsers` opens pages in Chromium
 //! and Firefox and TLS connections in NSS; `certificates` asks a second parser; `check` breaks stores in every way that
-//! keyferry check knows; `cli` holds the program to its contract, `docs` the documentation to the code; `faults` fails
+//! keyferry check knows; `cli` holds the program to its contract, `docs` and `coming_from` the documentation to the
+//! code; `edit` changes stores in every format; `faults` fails
 //! every system call that a change makes; `golden` reads every file of testdata/; `hostile` feeds broken files; `kdb`,
 //! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `names` and
 //! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds.
@@ -14,7 +15,9 @@ mod browsers;
 mod certificates;
 mod check;
 mod cli;
+mod coming_from;
 mod docs;
+mod edit;
 mod faults;
 mod golden;
 mod hostile;

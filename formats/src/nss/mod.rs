@@ -23,6 +23,7 @@ mod encode;
 mod keys;
 mod layout;
 pub mod modules;
+mod passwd;
 mod protect;
 mod sql;
 #[cfg(test)]
@@ -38,7 +39,19 @@ use crate::place::{Probe, Source, Staging};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-pub use trust::Words;
+pub use decode::NAME;
+pub use trust::{ATTR as WORDS, Words};
+
+/// The words that an entry's trust is in, as far as they are believed.
+pub fn words(entry: &Entry) -> Words {
+    let kept = entry.attr(NAME, WORDS).and_then(Words::of_attr);
+    kept.or_else(|| entry.trust.as_ref().map(Words::of_trust)).unwrap_or(Words::none())
+}
+
+/// Takes from an entry what words of its own it has, for its trust changes.
+pub fn forget_words(entry: &mut Entry) {
+    entry.attrs.retain(|a| !(a.format == NAME && a.id == WORDS));
+}
 
 /// NSS databases.
 pub struct Nss;
@@ -154,6 +167,17 @@ impl InPlace for Nss {
     ) -> Result<Vec<Loss>> {
         not_older(store)?;
         edit::apply(store, wanted, before, ctx)
+    }
+
+    fn change_password(
+        &self,
+        store: &Path,
+        before: Option<&dyn Fn() -> Result<()>>,
+        ctx: &Ctx<'_>,
+        to: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        not_older(store)?;
+        passwd::change_password(store, before, ctx, to)
     }
 
     fn copy(&self, store: &Path, to: &Path) -> Result<()> {
