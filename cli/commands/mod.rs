@@ -5,15 +5,20 @@
 
 mod completions;
 mod convert;
+mod crl;
 mod default;
 mod diff;
 mod help_page;
+mod keygen;
+mod keys;
 mod list;
 mod man;
 mod nss;
 mod options;
 mod prune;
 mod rebuild;
+mod renew;
+mod request;
 mod rollback;
 mod show;
 mod stash;
@@ -63,6 +68,10 @@ const COMMANDS: &[Entry] = commands! {
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
+    "keygen" keygen "Make a new key pair in a store" false;
+    "request" request "Ask for certificates, sign requests, take certificates in" false;
+    "renew" renew "Ask for the successor of a certificate, and let it take over" false;
+    "crl" crl "Make and show the revocation lists of an authority" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
     "help-page" help_page "Print the command reference as Markdown" true;

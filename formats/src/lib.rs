@@ -15,6 +15,7 @@ mod der;
 pub mod error;
 mod foreign;
 mod format;
+pub mod issue;
 mod jks;
 pub mod jobs;
 mod kdb;

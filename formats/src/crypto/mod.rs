@@ -11,6 +11,7 @@ pub mod kdf;
 pub mod pbe;
 pub(crate) mod phrase;
 pub mod public;
+pub mod sign;
 
 #[cfg(test)]
 mod tests;

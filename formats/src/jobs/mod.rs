@@ -2,15 +2,19 @@
 //! only through the trait, and print nothing.
 
 mod build;
+pub mod ca;
 pub mod convert;
 pub mod diff;
 pub mod edit;
 mod flat;
+pub mod keygen;
 mod labels;
 pub mod list;
 mod nicknames;
 mod prepare;
 pub mod rebuild;
+pub mod request;
+pub mod revocation;
 pub mod rollback;
 pub mod stash;
 pub mod tree;

@@ -211,7 +211,7 @@ const TYPES: &[Type] = types! {
 };
 
 /// The OID that a written type stands for: a name in any case of letters, `OID.1.2.3` or `1.2.3`.
-fn type_oid(word: &str) -> Option<Vec<u8>> {
+pub(crate) fn type_oid(word: &str) -> Option<Vec<u8>> {
     let known = TYPES
         .iter()
         .find(|t| t.name.eq_ignore_ascii_case(word) || t.others.iter().any(|o| o.eq_ignore_ascii_case(word)));
