@@ -485,14 +485,14 @@ fn gskit_proves_itself_to_a_tls_server_with_our_key() {
 }
 
 /// A server that takes only clients of `ca.pem`.
-struct TlsServer {
+pub struct TlsServer {
     process: std::process::Child,
-    address: String,
-    said: Arc<Mutex<String>>,
+    pub address: String,
+    pub said: Arc<Mutex<String>>,
 }
 
 impl TlsServer {
-    fn start(dir: &Path) -> Self {
+    pub fn start(dir: &Path) -> Self {
         let piped = std::process::Stdio::piped;
         // It looks for a port itself: one that was found for it may be somebody else's by then.
         let mut process = Command::new("openssl")
@@ -1119,14 +1119,14 @@ fn our_view(kdb: &Path) -> BTreeSet<String> {
 }
 
 #[track_caller]
-fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
+pub fn gskit(command: &[&str], kdb: &Path, arguments: &[&str]) -> Value {
     let ran = must(oracle().args(command).arg(kdb).args(arguments));
     serde_json::from_str(&ran.out).unwrap()
 }
 
 /// Says loudly that GSKit is not here, which no run of continuous integration may pass over; elsewhere
 /// `scripts/test` counts the tests that are skipped for it.
-fn without_gskit() -> bool {
+pub fn without_gskit() -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let reason = REASON.get_or_init(|| match oracle().arg("version").output() {
         Ok(out) if out.status.success() => None,
@@ -1144,7 +1144,7 @@ fn without_gskit() -> bool {
 }
 
 /// The program that drives GSKit.
-fn oracle() -> Command {
+pub fn oracle() -> Command {
     let mut python = Command::new(root().join(".venv/bin/python"));
     python.arg(root().join("tests/oracles/gskit.py")).env("PYTHONUTF8", "1").env("LC_ALL", "C.UTF-8");
     python

@@ -1,7 +1,7 @@
 //! Black-box tests of the library and of the program. One test program, so that it links once.
 //!
 //! Where to look: `browsers` opens pages in Chromium and Firefox and TLS connections in NSS, `certificates` asks a second parser, `golden` reads every file of testdata/, `oracle` lets other tools read what we write and
-//! the other way round, `kdb` and `nss` do so for key databases of IBM's GSKit and of NSS, `swap` interrupts
+//! the other way round, `kdb` and `nss` do so for key databases of IBM's GSKit and of NSS, `keys` has certificates asked for and signed here and elsewhere, `swap` interrupts
 //! rebuilds, `faults` fails every system call that they make, `hostile` feeds broken files, `cli` holds the program
 //! to its contract, `docs` holds the documentation to the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -15,6 +15,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod kdb;
+mod keys;
 mod nss;
 mod oracle;
 mod support;

@@ -83,8 +83,8 @@ struct Create {
 
 /// List the keys that wait for a certificate
 ///
-/// The status is 1 when there are none. In Java's stores every key with a certificate by itself counts, but those
-/// of authorities: there nothing else tells them apart.
+/// The status is 1 when there are none. In Java's stores and PKCS#12 a key with a certificate by itself counts where
+/// that ends after 90 days, as keytool makes it when it isn't told otherwise, and is no authority's.
 #[derive(clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct List {
@@ -223,7 +223,8 @@ struct Sign {
 /// The last argument is the certificate, with its chain where it has one: PEM, DER or PKCS#7. The key is found by
 /// its public key, in whichever of the stores it waits. A certificate that renews another one takes its label; the
 /// old certificate and key stay as "LABEL (old DATE)" until they are removed, because what was encrypted for them
-/// may still come. No certificate of the chain becomes an anchor.
+/// may still come. No certificate of the chain is trusted for having come along: in a kdb, which has one bit for it,
+/// those below an anchor that is there get it, for GSKit wants it.
 #[derive(clap::Args)]
 #[command(after_help = RECEIVE_EXAMPLES)]
 struct Receive {

@@ -2,22 +2,22 @@
 //!
 //! A key waits where its format has room for waiting keys: as a request in a `.rdb` beside a kdb or in a PEM
 //! file, as a key with a certificate by itself in Java's stores (keytool's way), as a key alone in PKCS#12 and
-//! NSS. There PKCS#12 keeps the name and the wishes in two attributes of PKCS#9, unstructuredName and
+//! NSS; keytool's way is understood there too. PKCS#12 keeps the name and the wishes in two attributes of PKCS#9, unstructuredName and
 //! extensionRequest; NSS has no room for them.
 //!
 //! A certificate is received by its public key and never by name. The certificates that come with it make the
-//! key's chain and nothing else: none becomes an anchor.
+//! key's chain and nothing else: none becomes an anchor that an anchor of the store does not vouch for.
 
 use super::Input;
 use super::keygen::{Subject, free_label, same_label, secret, self_signed, wishes};
 use super::labels::shown;
-use crate::asn1::{Reader, Tag, cert_fields, oid, tlv};
+use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid, tlv};
 use crate::context::Ctx;
 use crate::crypto::public::{identity, spki_of_pkcs8};
 use crate::crypto::sign::{Digest, KeyType, Signer, generate, verify_signed};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, Labels, TrustRange};
-use crate::issue::{Extensions, Request};
+use crate::issue::{Extensions, KeyUsage, Request};
 use crate::model::{Attr, Der, Entry, Item, ItemKind, Label, Level, Link, Secret, Store, Trust};
 use crate::query::dn::rfc4514;
 use crate::query::time;
@@ -115,16 +115,23 @@ fn waits(entry: &Entry, format: &dyn Format, ctx: &Ctx<'_>) -> Result<Option<Wai
             }
             None => None,
         },
-        Item::Key { chain, .. } if Keeping::of(format).is_ok_and(|k| k == Keeping::SelfSigned) => {
+        Item::Key { chain, .. } if Keeping::of(format).is_ok_and(|k| k != Keeping::Request) => {
             let [leaf] = chain.as_slice() else { return Ok(None) };
             let fields = cert_fields(&leaf.cert)?;
-            let own = fields.subject == fields.issuer && Extensions::read(fields.extensions)?.ca().is_none();
-            own.then(|| wishes(&fields)).transpose()?.and_then(|wishes| {
+            is_placeholder(&fields)?.then(|| wishes(&fields)).transpose()?.and_then(|wishes| {
                 found(Keeping::SelfSigned, Some(fields.subject.to_vec()), wishes, fields.spki.to_vec(), None)
             })
         }
         _ => None,
     })
+}
+
+/// A certificate of a key by itself that nobody is meant to rely on: not an authority's, and of no more days than
+/// keytool gives where it isn't told.
+fn is_placeholder(fields: &CertFields<'_>) -> Result<bool> {
+    let (from, until) = (time::seconds(fields.not_before), time::seconds(fields.not_after));
+    let short = from.zip(until).is_some_and(|(from, until)| until - from <= PLACEHOLDER);
+    Ok(short && fields.subject == fields.issuer && Extensions::read(fields.extensions)?.ca().is_none())
 }
 
 /// PKCS#9 unstructuredName
@@ -367,6 +374,8 @@ pub fn receive(
         if let Some(entry) = store.entries.get_mut(place) {
             entry.item = fresh;
             entry.attrs.retain(|a| a.id != UNSTRUCTURED_NAME && a.id != EXTENSION_REQUEST);
+            // A key without a label is called by its certificate now.
+            done.label = shown(entry).into_owned();
         }
         if let (true, Some(base)) = (activate, label.strip_suffix(SUCCESSOR)) {
             done.old = take_label(store, format, place, base, now)?;
@@ -382,10 +391,11 @@ pub fn receive(
         }
     }
     if format.flat() {
-        // On their own they would count as anchors where nothing else is said.
-        for signer in chain.iter().skip(1).filter(|c| !known.contains(c)) {
+        let vouched = vouched_for(store, format, &chain);
+        for (at, signer) in chain.iter().enumerate().skip(1).filter(|(_, c)| !known.contains(c)) {
             let mut entry = Entry::new(Item::Cert(signer.clone()));
-            entry.trust = Some(Trust::default());
+            // On its own it would count as an anchor where nothing else is said.
+            entry.trust = Some(if at < vouched { Trust::all(Level::Anchor) } else { Trust::default() });
             store.entries.push(entry);
         }
     }
@@ -465,20 +475,43 @@ pub fn chain_of(leaf: &Der, pool: &[Der]) -> Vec<Der> {
     chain
 }
 
-/// The name where a chain ends, if the store trusts none of its issuers. Where a store says nothing of trust,
-/// being there is enough.
-fn untrusted(store: &Store, chain: &[Der]) -> Option<String> {
-    let trusts = |c: &Der| {
-        store.entries.iter().any(|e| {
-            // Whoever has the issuer's own key trusts it.
-            let own_key = matches!(e.item, Item::Key { .. }) && e.certificate() == Some(c);
-            let there = matches!(&e.item, Item::Cert(own) if own == c);
-            own_key || there && e.trust.as_ref().is_none_or(|t| t.levels.contains(&Level::Anchor))
-        })
+/// Whether the store says that `certificate` is an anchor. Whoever has the issuer's own key trusts it; where a
+/// store says nothing of trust, being there is enough.
+fn is_anchor(store: &Store, certificate: &Der) -> bool {
+    store.entries.iter().any(|e| match &e.item {
+        Item::Cert(own) => {
+            own == certificate && e.trust.as_ref().is_none_or(|t| t.levels.contains(&Level::Anchor))
+        }
+        Item::Key { .. } => e.certificate() == Some(certificate),
+        _ => false,
+    })
+}
+
+/// The place of the first anchor in a chain, if the format has one bit of trust and the signatures up to there
+/// hold; else 0. GSKit uses no key whose signers are not all trusted, and a signer below an anchor is trusted
+/// already by whatever follows chains, so that its bit raises nothing.
+fn vouched_for(store: &Store, format: &dyn Format, chain: &[Der]) -> usize {
+    if format.carries().trust != TrustRange::OneBit {
+        return 0;
+    }
+    let anchor = chain.iter().enumerate().skip(1).find(|(_, c)| is_anchor(store, c)).map_or(0, |(at, _)| at);
+    let holds = |pair: &[Der]| match pair {
+        [below, above] => cert_fields(above).is_ok_and(|above| {
+            let usages = Extensions::read(above.extensions).map(|e| e.key_usages());
+            let may = usages.is_ok_and(|u| u.is_none_or(|u| u.contains(&KeyUsage::KeyCertSign)));
+            may && above.is_ca() && verify_signed(below, above.spki).unwrap_or(false)
+        }),
+        _ => false,
     };
+    let links = chain.get(..=anchor).unwrap_or_default();
+    if links.windows(2).all(holds) { anchor } else { 0 }
+}
+
+/// The name where a chain ends, if the store trusts none of its issuers.
+fn untrusted(store: &Store, chain: &[Der]) -> Option<String> {
     let last = chain.last()?;
     let fields = cert_fields(last).ok()?;
-    (!chain.iter().skip(1).any(trusts)).then(|| match fields.issuer == fields.subject {
+    (!chain.iter().skip(1).any(|c| is_anchor(store, c))).then(|| match fields.issuer == fields.subject {
         true => rfc4514(fields.subject),
         false => rfc4514(fields.issuer),
     })
@@ -599,12 +632,10 @@ pub fn activate(store: &mut Store, format: &dyn Format, label: &str, now: i64) -
         Error::refused(format!("nothing waits to follow \"{label}\"")).hint("keyferry renew makes a request")
     };
     let (Some(place), Some(entry)) = (place, entry) else { return Err(waiting()) };
-    let signed = entry.certificate().and_then(|c| {
-        let fields = cert_fields(c).ok()?;
-        // A placeholder of a Java store.
-        (fields.issuer != fields.subject || Keeping::of(format).is_ok_and(|k| k != Keeping::SelfSigned))
-            .then_some(c)
-    });
+    let signed = match (&entry.item, entry.certificate()) {
+        (Item::Key { .. }, Some(c)) if !is_placeholder(&cert_fields(c)?)? => Some(c),
+        _ => None,
+    };
     let Some(certificate) = signed.cloned() else {
         return Err(Error::refused(format!("the certificate for \"{successor}\" has not come yet"))
             .hint("keyferry renew --publish takes it in"));
