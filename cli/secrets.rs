@@ -154,6 +154,18 @@ impl<'a> Passwords<'a> {
         it
     }
 
+    /// The password that a store is to have instead of the one that it has. Only `--to-password` or a person can
+    /// say it: the variable has the present one.
+    pub fn instead(&self, store: &StoreArg) -> formats::Result<Option<Arc<Password>>> {
+        match self.to.and_then(|s| self.slots.get(s)) {
+            Some(slot) if slot.spec != Spec::Prompt => self.fetch(slot),
+            None if !terminal() => Err(Error::password("a new password is needed")
+                .hint("give --to-password SPEC; --to-password none leaves unprotected what the format can")
+                .in_file(&store.path)),
+            _ => require_terminal(&store.name()).and_then(|()| ask(&store.name(), Asking::Twice)),
+        }
+    }
+
     /// The passwords of a store that was found in a folder: nobody wants to be asked for each.
     pub fn of_found(&self, path: &Path) -> StorePasswords<'_> {
         let name = path.to_string_lossy().into_owned();

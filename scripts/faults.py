@@ -181,7 +181,8 @@ def scenarios(world):
     # A new password: store and stash change together.
     password = ['convert', '--force', world.key, 'a.kdb', '--to-password', 'pass:Other-1']
     pair = ['a.kdb', 'a.sth']
-    yield Scenario('password', password, pair, fresh('a.kdb'), together=True, looks=True)
+    passwd = ['passwd', 'a.kdb', '--to-password', 'pass:Other-1']
+    yield Scenario('password', passwd, pair, fresh('a.kdb'), together=True, looks=True)
     yield Scenario('password-no-links', password, pair, fresh('a.kdb'), together=True,
                    always=('linkat:error=EPERM',))
     yield Scenario('rollback-password', ['rollback', 'a.kdb'], pair, [*fresh('a.kdb'), password], together=True)
@@ -460,7 +461,7 @@ class Databases:
     def heal(self, fault, ran, work):
         command = self.forward or self.command
         # Going back twice would go further back.
-        done = command[0] in ('rollback', 'convert') and self.state(work) == self.new
+        done = command[0] in ('rollback', 'convert', 'passwd') and self.state(work) == self.new
         if not done:
             again = self.world.run(command, work)
             if again.returncode != 0:
@@ -516,6 +517,7 @@ def databases(world):
         'nss-log': lambda n: Databases(world, n, part, fresh, wal=True, fewer=True),
         'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh, fewer=True),
         'nss-taken-back': lambda n: Databases(world, n, [*part, '--exec', 'exit 3'], fresh, status=7, forward=part, fewer=True),
+        'nss-passwd': lambda n: Databases(world, n, ['passwd', 'nss:db', '--to-password', 'pass:Other-1'], fresh, fewer=True),
         'nss-module': lambda n: Databases(world, n, module, fresh),
     }
 

@@ -706,7 +706,7 @@ fn replacing_a_store_never_leaves_a_companion_of_another_password() {
 }
 
 /// A database of `password` with a stash and, by GSKit, a pending request.
-fn with_request(kdb: &Path, password: &str) {
+pub fn with_request(kdb: &Path, password: &str) {
     let mut make = keyferry();
     make.arg("convert").arg(testdata("demo/alice.p12")).arg(kdb).args(["--to-password", "env:NEW"]);
     must(make.env("KEYFERRY_PASSWORD", "demo-only").env("NEW", password));
@@ -1089,7 +1089,7 @@ fn requests(store: &Store, password: &str) -> Vec<Seen> {
 }
 
 /// Label, kind, trusted, default, fingerprint: as GSKit sees them.
-fn their_view(kdb: &Path, password: &str) -> BTreeSet<String> {
+pub fn their_view(kdb: &Path, password: &str) -> BTreeSet<String> {
     let listed = gskit(&["list"], kdb, &["--pw", password]);
     let entries = listed["entries"].as_array().unwrap().iter();
     let view: BTreeSet<_> = entries
@@ -1104,7 +1104,7 @@ fn their_view(kdb: &Path, password: &str) -> BTreeSet<String> {
 }
 
 /// The same as `keyferry list` sees them, with the stash.
-fn our_view(kdb: &Path) -> BTreeSet<String> {
+pub fn our_view(kdb: &Path) -> BTreeSet<String> {
     let listed = must(keyferry().arg("list").arg("--jsonl").arg(kdb));
     let rows = listed.out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
     rows.filter(|row| row["kind"] != "request")

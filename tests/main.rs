@@ -11,6 +11,7 @@ mod browsers;
 mod certificates;
 mod cli;
 mod docs;
+mod edit;
 mod faults;
 mod golden;
 mod hostile;

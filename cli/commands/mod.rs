@@ -3,6 +3,7 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod change;
 mod completions;
 mod convert;
 mod crl;
@@ -15,6 +16,7 @@ mod list;
 mod man;
 mod nss;
 mod options;
+mod passwd;
 mod prune;
 mod rebuild;
 mod renew;
@@ -65,6 +67,7 @@ const COMMANDS: &[Entry] = commands! {
     "rollback" rollback "Put a store's newest old generation back" false;
     "prune" prune "Delete old generations that are no longer needed" false;
     "default" default "Show or set a store's default key" false;
+    "passwd" passwd "Change the password of a store and its keys, or of one key" false;
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;
@@ -130,6 +133,11 @@ impl Program {
             session.rng = Rng::seeded(seed(seconds));
         }
         Ok(session)
+    }
+
+    /// The time that certificates and lists of this command begin at, in seconds since 1970.
+    pub fn now(&self) -> Result<i64> {
+        Ok(self.session()?.now_ms.div_euclid(1000))
     }
 
     /// The passwords for these stores.

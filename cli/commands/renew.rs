@@ -1,8 +1,8 @@
 //! `keyferry renew`: the successor of a certificate, and when it takes over.
 
 use super::Program;
+use super::change::ChangeOptions;
 use super::keys::{FileOptions, Outcome, change, digest_parser, key_type};
-use super::options::LossOptions;
 use super::request::{REQUEST_BLOCK, certificates_of, say, take_in};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -62,7 +62,7 @@ pub struct Args {
     force: bool,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -76,7 +76,7 @@ Examples:
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
     let arg = StoreArg::parse_existing(&program.ui, &args.store);
-    let now = crate::time::now_ms() / 1000;
+    let now = program.now()?;
     if args.activate {
         return take_over(program, args, &arg, now);
     }
@@ -91,7 +91,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
 
 fn ask(program: &Program, args: &Args, arg: &StoreArg, file: &FileOptions, now: i64) -> Result {
     let made = Outcome::new();
-    change(program, arg, &Options::default(), &args.loss.allowed(), &|store, format, ctx| {
+    change(program, arg, &Options::default(), &args.change, &|store, format, ctx| {
         let new_key = match args.key_type {
             None if args.new_key => {
                 let spki = public_key(store, format, &args.label)?;
@@ -109,7 +109,7 @@ fn ask(program: &Program, args: &Args, arg: &StoreArg, file: &FileOptions, now: 
         made.set((csr, label));
         Ok(changed)
     })?;
-    let Some((csr, label)) = made.take() else { return Ok(()) };
+    let Some((csr, label)) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
     file.write(program, REQUEST_BLOCK, &[&csr])?;
     let what = match label {
         Some(label) => format!("a new key waits as \"{}\"", Printable(&label)),
@@ -127,12 +127,15 @@ fn publish(
     file: &FileOptions,
 ) -> Result {
     let certificates = certificates_of(program, &StoreArg::parse_existing(&program.ui, certificate))?;
-    let received = take_in(program, arg, &certificates, &args.loss, false)?;
+    let received = take_in(program, arg, &certificates, &args.change, false)?;
     let Some(done) = received else {
         return Err(formats::Error::refused("no key of this store is the one that the certificate is for")
             .in_file(&arg.path)
             .into());
     };
+    if args.change.dry_run {
+        return Ok(());
+    }
     file.write(program, "CERTIFICATE", &[&done.certificate])?;
     let label = Printable(&args.label);
     program.ui.note(&format!(
@@ -144,7 +147,7 @@ fn publish(
 
 fn take_over(program: &Program, args: &Args, arg: &StoreArg, now: i64) -> Result {
     let made = Outcome::new();
-    change(program, arg, &Options::default(), &args.loss.allowed(), &|store, format, _| {
+    change(program, arg, &Options::default(), &args.change, &|store, format, _| {
         made.set(activate(store, format, &args.label, now)?);
         Ok(true)
     })?;

@@ -1,11 +1,12 @@
 //! `keyferry request`: keys that wait for a certificate, and the authority that signs for them.
 
 use super::Program;
+use super::change::ChangeOptions;
 use super::keys::{
     Dn, FileOptions, Outcome, SubjectOptions, Wishes, change, described, digest_parser, dn, instant,
     key_type, profile_parser, request_of, with_store,
 };
-use super::options::{FormatOptions, LossOptions};
+use super::options::FormatOptions;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::Table;
@@ -75,7 +76,7 @@ struct Create {
     file: FileOptions,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 
     #[command(flatten)]
     options: FormatOptions,
@@ -141,7 +142,7 @@ struct Recreate {
     file: FileOptions,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 }
 
 /// Delete a key that waits, with its request
@@ -161,7 +162,7 @@ struct Delete {
     yes: bool,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 }
 
 /// Sign a request with the key of an authority
@@ -233,7 +234,7 @@ struct Receive {
     paths: Vec<OsString>,
 
     #[command(flatten)]
-    loss: LossOptions,
+    change: ChangeOptions,
 }
 
 const CREATE_EXAMPLES: &str = "\
@@ -282,27 +283,24 @@ pub fn run(program: &Program, args: &Args) -> Result {
 /// The label of PEM blocks that hold requests.
 pub const REQUEST_BLOCK: &str = "CERTIFICATE REQUEST";
 
-fn now() -> i64 {
-    crate::time::now_ms() / 1000
-}
-
 fn run_create(program: &Program, args: &Create) -> Result {
     let arg = StoreArg::parse_existing(&program.ui, &args.store);
     let subject = args.subject.subject();
     args.file.check()?;
+    let now = program.now()?;
     let made = Outcome::new();
-    change(program, &arg, args.options.values(), &args.loss.allowed(), &|store, format, _| {
+    change(program, &arg, args.options.values(), &args.change, &|store, format, _| {
         let job = NewRequest {
             label: &args.label,
             subject: &subject,
             key: RequestKey::New(args.key_type),
             digest: args.digest,
-            now: now(),
+            now,
         };
         made.set(create(store, format, &job)?);
         Ok(true)
     })?;
-    let Some(csr) = made.take() else { return Ok(()) };
+    let Some(csr) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
     args.file.write(program, REQUEST_BLOCK, &[&csr]).inspect_err(|_| {
         program.ui.note("the key waits in the store; keyferry request recreate writes its request");
     })?;
@@ -446,7 +444,7 @@ fn run_recreate(program: &Program, args: &Recreate) -> Result {
     let arg = StoreArg::parse_existing(&program.ui, &args.store);
     args.file.check()?;
     let made = Outcome::new();
-    change(program, &arg, &Options::default(), &args.loss.allowed(), &|store, format, ctx| {
+    change(program, &arg, &Options::default(), &args.change, &|store, format, ctx| {
         // A name or wishes alone stand against those that wait.
         let subject = if args.subject.is_empty() {
             None
@@ -467,7 +465,7 @@ fn run_recreate(program: &Program, args: &Recreate) -> Result {
         made.set(csr);
         Ok(changed)
     })?;
-    let Some(csr) = made.take() else { return Ok(()) };
+    let Some(csr) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
     args.file.write(program, REQUEST_BLOCK, &[&csr])?;
     let subject = Request::read_unproven(&csr).map(|r| rfc4514(&r.subject)).unwrap_or_default();
     program.ui.note(&format!("request for {}: {}", Printable(&subject), args.file.name()));
@@ -481,18 +479,19 @@ fn run_delete(program: &Program, args: &Delete) -> Result {
         find(&list, loaded.format, &args.label).cloned()
     })?;
     let what = Printable(&describe(&found)).to_string();
-    if !args.yes {
+    if !args.yes && !args.change.dry_run {
         confirm(&format!("{}: delete the private key {what}, which waits for its certificate?", arg.name()))?;
     }
     let label = found.label.clone();
-    change(program, &arg, &Options::default(), &args.loss.allowed(), &|store, format, ctx| {
+    change(program, &arg, &Options::default(), &args.change, &|store, format, ctx| {
         let gone = request::delete(store, format, &label, ctx)?;
         match gone.spki == found.spki {
             true => Ok(true),
             false => Err(Error::new(formats::Kind::Busy, "the store changed meanwhile")),
         }
     })?;
-    program.ui.note(&format!("{}: deleted {what}", Printable(&arg.name())));
+    let done = if args.change.dry_run { "would delete" } else { "deleted" };
+    program.ui.note(&format!("{}: {done} {what}", Printable(&arg.name())));
     Ok(())
 }
 
@@ -517,7 +516,7 @@ fn run_sign(program: &Program, args: &Sign) -> Result {
     let (store, label) = StoreArg::parse_with_label(&program.ui, &args.ca);
     args.file.check()?;
     let csr = request_of(program, &request)?;
-    let now = now();
+    let now = program.now()?;
     let (signed, chain) = with_store(program, &store, |loaded, ctx| {
         let authority = Authority::of(&loaded.store, loaded.format, label.as_deref(), args.digest, ctx)?;
         let job = SignRequest {
@@ -550,12 +549,13 @@ fn run_receive(program: &Program, args: &Receive) -> Result {
     let Some((file, stores)) = args.paths.split_last() else { return Ok(()) };
     let certificates = certificates_of(program, &StoreArg::parse_existing(&program.ui, file))?;
     let stores: Vec<StoreArg> = stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
+    let now = program.now()?;
     let mut others = Vec::new();
     for arg in &stores {
         // A look first: a store that the certificate isn't for needs no lock and no writing.
         let fits = with_store(program, arg, |loaded, ctx| {
             let mut copy = loaded.store.clone();
-            let fits = receive(&mut copy, loaded.format, &certificates, true, now(), ctx)?.is_some();
+            let fits = receive(&mut copy, loaded.format, &certificates, true, now, ctx)?.is_some();
             if !fits {
                 others.extend(
                     waiting(&loaded.store, loaded.format, ctx)?.iter().map(|w| (arg.name(), describe(w))),
@@ -564,7 +564,7 @@ fn run_receive(program: &Program, args: &Receive) -> Result {
             Ok(fits)
         })?;
         if fits {
-            return take_in(program, arg, &certificates, &args.loss, true).map(drop);
+            return take_in(program, arg, &certificates, &args.change, true).map(drop);
         }
     }
     Err(nobody_waits(Path::new(file), &others).into())
@@ -583,12 +583,13 @@ pub fn take_in(
     program: &Program,
     arg: &StoreArg,
     certificates: &[formats::model::Der],
-    loss: &LossOptions,
+    options: &ChangeOptions,
     activate: bool,
 ) -> Result<Option<Received>> {
+    let now = program.now()?;
     let outcome = Outcome::new();
-    change(program, arg, &Options::default(), &loss.allowed(), &|store, format, ctx| {
-        let received = receive(store, format, certificates, activate, now(), ctx)?;
+    change(program, arg, &Options::default(), options, &|store, format, ctx| {
+        let received = receive(store, format, certificates, activate, now, ctx)?;
         let found = received.is_some();
         outcome.set(received);
         Ok(found)

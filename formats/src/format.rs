@@ -48,6 +48,11 @@ pub trait Format: Sync {
         false
     }
 
+    /// Whether each key may have a password of its own, unlike the store's.
+    fn own_key_passwords(&self) -> bool {
+        false
+    }
+
     /// Why an entry of a kind that [`Format::carries`] names can't be held after all (an unknown curve, an
     /// object of another format); `None` where it can. Its key is open.
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {
@@ -140,6 +145,16 @@ pub trait InPlace {
         wanted: &Store,
         before: Option<&dyn Fn() -> Result<()>>,
         ctx: &Ctx<'_>,
+    ) -> Result<Vec<Loss>>;
+
+    /// Puts all that the store's password protects under another one, in one transaction, as `apply` does it.
+    /// `ctx` has the old password, `to` the new one.
+    fn change_password(
+        &self,
+        store: &Path,
+        before: Option<&dyn Fn() -> Result<()>>,
+        ctx: &Ctx<'_>,
+        to: &Ctx<'_>,
     ) -> Result<Vec<Loss>>;
 
     /// Copies the store into the empty folder `to`, as one state of it.

@@ -63,6 +63,10 @@ impl Format for Jks {
         format == layout::FACTS
     }
 
+    fn own_key_passwords(&self) -> bool {
+        true
+    }
+
     fn detect(&self, probe: &Probe<'_>) -> Match {
         detect(&JKS, probe)
     }
@@ -111,6 +115,10 @@ impl Format for Jceks {
 
     fn keeps(&self, format: &str) -> bool {
         format == layout::FACTS
+    }
+
+    fn own_key_passwords(&self) -> bool {
+        true
     }
 
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {

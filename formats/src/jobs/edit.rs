@@ -1,16 +1,22 @@
-//! A store changed in one point: read, changed, staged, read back, moved into place. Never edited in place,
+//! A store changed in some points: read, changed, staged, read back, moved into place. Never edited in place,
 //! but for a folder that other programs have open: that is changed in one transaction.
+//!
+//! What nobody touched keeps its bytes: certificates always, keys as they stand enciphered where the format
+//! keeps keys as a whole, and what only the format knows.
 
 use super::build::Build;
 use super::prepare::prepare;
 use super::{AllowLoss, Input};
-use crate::context::Ctx;
+use crate::context::{Ctx, NoSecrets, Secrets};
 use crate::error::{Error, Result};
-use crate::format::{Format, detect};
-use crate::model::{Loss, Store};
+use crate::format::{Format, InPlace, PasswordUse, detect};
+use crate::model::{Entry, Loss, Store};
 use crate::place::{Source, Staging};
 use crate::storeset::{self, Step};
 use std::path::{Path, PathBuf};
+
+/// Makes a change of a store; false: there is nothing to change.
+pub type Change<'a> = &'a dyn Fn(&mut Store, &'static dyn Format) -> Result<bool>;
 
 /// What to change and how.
 pub struct Edit<'a> {
@@ -20,10 +26,15 @@ pub struct Edit<'a> {
     pub format: Option<&'static dyn Format>,
     /// Its password and options.
     pub ctx: Ctx<'a>,
-    /// Makes the change; false: there is nothing to change.
-    pub change: &'a dyn Fn(&mut Store, &'static dyn Format) -> Result<bool>,
+    /// The passwords that it is written with, where those change: then every key is enciphered anew that the
+    /// change doesn't tell to stay as it stands.
+    pub to: Option<Ctx<'a>>,
+    /// Makes the change.
+    pub change: Change<'a>,
     /// Which losses are accepted.
     pub allow: AllowLoss,
+    /// Plan only: nothing is written.
+    pub dry_run: bool,
     /// Called before each step of the swap.
     pub on_step: &'a dyn Fn(Step) -> Result<()>,
 }
@@ -31,7 +42,9 @@ pub struct Edit<'a> {
 /// What was done, or why not.
 #[derive(Debug, Default)]
 pub struct Edited {
-    /// False: there was nothing to change, or a loss refused it.
+    /// The store's format.
+    pub format: &'static str,
+    /// It was (or would be) changed. False: there was nothing to change, or a loss refused it.
     pub changed: bool,
     /// What the store no longer holds as it did, notes included.
     pub losses: Vec<Loss>,
@@ -53,11 +66,17 @@ pub fn edit(job: &Edit<'_>) -> Result<Edited> {
 
 fn locked(job: &Edit<'_>) -> Result<Edited> {
     let path = storeset::resolve(job.path)?;
-    let _lock = storeset::Lock::take(&path)?;
+    // Before anything is put beside a folder that is no store of ours, or beside nothing.
     let source = Source::open(&path)?;
-    if source.is_directory()
-        && let Some(in_place) = job.format.map_or_else(|| detect(&source.probe()?), Ok)?.in_place()
-    {
+    let folder = source.is_directory();
+    if folder && in_place_of(job, &source)?.is_none() {
+        storeset::replaceable(&path)?;
+    }
+    // A dry run writes nothing, not even a lock file.
+    let _lock = if job.dry_run { None } else { Some(storeset::Lock::take(&path)?) };
+    let source = Source::open(&path)?;
+    let in_place = if folder { in_place_of(job, &source)? } else { None };
+    if let Some(in_place) = in_place.filter(|_| !job.dry_run) {
         in_place.recover(&path)?;
     }
     let loaded = super::load(&Input { source: &source, format: job.format, ctx: job.ctx })?;
@@ -66,30 +85,39 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
         return Err(Error::unsupported(format!("a {} store can't be swapped in", format.name())));
     }
     let mut store = loaded.store;
-    let mut report = Edited { warnings: std::mem::take(&mut store.warnings), ..Edited::default() };
+    proved(&store, &job.ctx)?;
+    let mut report =
+        Edited { format: format.name(), warnings: std::mem::take(&mut store.warnings), ..Edited::default() };
+    if job.to.is_none() {
+        store.entries.iter().filter_map(Entry::secret).for_each(|key| key.keep_sealed());
+    }
+    let plain = job.to.is_none() && keys_are_plain(&store, format);
     if !(job.change)(&mut store, format)? {
+        return Ok(report);
+    }
+    if let (Some(in_place), Some(to)) = (in_place, &job.to) {
+        let apply =
+            |before: Option<&dyn Fn() -> Result<()>>| in_place.change_password(&path, before, &job.ctx, to);
+        changed_in_place(job, &path, in_place, &apply, &mut report)?;
         return Ok(report);
     }
     let (store, losses) =
         prepare(store, &job.ctx, format, &|| Ok(true)).map_err(|e| e.in_format(format.name()))?;
     report.losses = losses;
-    if let (true, Some(in_place)) = (source.is_directory(), format.in_place()) {
+    if let Some(in_place) = in_place {
         let apply = |before: Option<&dyn Fn() -> Result<()>>| in_place.apply(&path, &store, before, &job.ctx);
-        report.losses.extend(apply(None)?);
-        report.changed = report.losses.iter().all(|l| job.allow.allows(l));
-        if report.changed {
-            let done =
-                storeset::change(&path, in_place, job.on_step, |before| apply(Some(before)).map(drop))?;
-            report.old = done.map(|d| d.old().to_owned());
-            report.warnings.extend(in_place.users(&path).iter().map(|u| u.warning(job.path)));
-            storeset::prune(&path, KEEP, RETENTION_MS, job.ctx.session.now_ms, false)?;
-        }
+        changed_in_place(job, &path, in_place, &apply, &mut report)?;
         return Ok(report);
     }
-    let mut staging = Staging::beside(&path);
-    let build = Build { store: &store, base: Some(&source), format, ctx: &job.ctx, allow: &job.allow };
+    let ctx = match &job.to {
+        Some(to) => *to,
+        None if plain => Ctx { secrets: &NoSecrets, ..job.ctx },
+        None => job.ctx,
+    };
+    let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&path) };
+    let build = Build { store: &store, base: Some(&source), format, ctx: &ctx, allow: &job.allow };
     report.changed = build.stage(&mut staging, &mut report.losses)?;
-    if report.changed {
+    if report.changed && !job.dry_run {
         let how = storeset::Commit {
             store: &path,
             expected: source.identity(),
@@ -98,7 +126,65 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
             on_step: job.on_step,
         };
         report.old = storeset::commit(staging, &how)?.old;
-        storeset::prune(&path, KEEP, RETENTION_MS, job.ctx.session.now_ms, false)?;
+        prune(&path, job, &mut report);
     }
     Ok(report)
+}
+
+/// How a folder is changed where it is.
+fn in_place_of(job: &Edit<'_>, source: &Source) -> Result<Option<&'static dyn InPlace>> {
+    Ok(job.format.map_or_else(|| detect(&source.probe()?), Ok)?.in_place())
+}
+
+fn changed_in_place(
+    job: &Edit<'_>,
+    path: &Path,
+    in_place: &dyn InPlace,
+    apply: &dyn Fn(Option<&dyn Fn() -> Result<()>>) -> Result<Vec<Loss>>,
+    report: &mut Edited,
+) -> Result<()> {
+    report.losses.extend(apply(None)?);
+    report.changed = report.losses.iter().all(|l| job.allow.allows(l));
+    if report.changed && !job.dry_run {
+        let done = storeset::change(path, in_place, job.on_step, |before| apply(Some(before)).map(drop))?;
+        report.old = done.map(|d| d.old().to_owned());
+        report.warnings.extend(in_place.users(path).iter().map(|u| u.warning(job.path)));
+        prune(path, job, report);
+    }
+    Ok(())
+}
+
+/// The store is the new one whatever becomes of the old.
+fn prune(path: &Path, job: &Edit<'_>, report: &mut Edited) {
+    let pruned = storeset::prune(path, KEEP, RETENTION_MS, job.ctx.session.now_ms, false);
+    report.warnings.extend(pruned.err().map(|e| e.to_string()));
+}
+
+/// A store that has a proof of its content is changed only by who can make one: else the change would vouch
+/// for what somebody else may have put there, or leave the proof off.
+fn proved(store: &Store, ctx: &Ctx<'_>) -> Result<()> {
+    if ctx.secrets.store()?.is_none() && store.entries.iter().any(|e| e.authenticated == Some(false)) {
+        return Err(Error::password("the store's password is needed to change it"));
+    }
+    Ok(())
+}
+
+/// Whether the store's keys are there without a password, where that is a matter of choice. A password that was
+/// given for other stores is none for this one.
+fn keys_are_plain(store: &Store, format: &dyn Format) -> bool {
+    let mut keys = store.entries.iter().filter_map(Entry::secret).peekable();
+    let by_choice = format.carries().password == PasswordUse::KeysByChoice && format.in_place().is_none();
+    by_choice && keys.peek().is_some() && keys.all(|k| k.seal().is_none())
+}
+
+/// The store's own password alone: what it opens is under it.
+pub(super) struct StorePassword<'a>(pub &'a dyn Secrets);
+
+impl Secrets for StorePassword<'_> {
+    fn store(&self) -> Result<Option<std::sync::Arc<crate::model::Password>>> {
+        self.0.store()
+    }
+    fn key(&self, _: Option<&str>) -> Result<Vec<std::sync::Arc<crate::model::Password>>> {
+        Ok(Vec::new())
+    }
 }

@@ -106,6 +106,9 @@ fn is_own(entry: &Entry, to: &dyn Format) -> bool {
 /// one, whatever the source's hints said.
 fn open(entry: &Entry, from: &Ctx<'_>, to: &dyn Format) -> Result<()> {
     let Some(secret) = entry.secret() else { return Ok(()) };
+    if secret.is_kept() && is_own(entry, to) {
+        return Ok(()); // as it stood, with the certificate that it stood with
+    }
     if !to.carries().items.contains(&entry.item.kind()) {
         return Ok(()); // taken out later, so not opened for nothing
     }

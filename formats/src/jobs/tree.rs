@@ -1,24 +1,21 @@
-//! A whole tree of stores listed: every file is looked at by its content, on all cores, and reported in
-//! the order of the walk.
+//! A whole tree of stores gone through: every file is looked at by its content, on all cores, and what was
+//! made of each is reported in the order of the walk.
 
 use super::Input;
 use super::list::{Filter, Listed, list};
 use crate::context::{Ctx, Options, Secrets, Session};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FORMATS, Format, Match, detect};
-use crate::place::{Probe, Source};
+use crate::place::{FileFacts, Probe, Source};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What to look through and how.
 pub struct Tree<'a> {
     /// The folder (or file) to begin at.
     pub root: &'a Path,
-    /// Which entries are listed.
-    pub filter: &'a Filter,
     /// The passwords for one store. Called from several threads.
     pub secrets: &'a SecretsFor<'a>,
     /// The formats' own options.
@@ -27,8 +24,8 @@ pub struct Tree<'a> {
     pub session: &'a Session,
     /// Look into old generations and what else this program leaves beside stores.
     pub all: bool,
-    /// Stay on the file system of `root`.
-    pub one_file_system: bool,
+    /// Go on into other file systems that are mounted below `root`.
+    pub cross_file_systems: bool,
     /// Threads; 0: as many as there are cores.
     pub threads: usize,
 }
@@ -36,68 +33,132 @@ pub struct Tree<'a> {
 /// Chooses the passwords for a store by its path and format.
 pub type SecretsFor<'a> = dyn Fn(&Path, &'static dyn Format) -> Box<dyn Secrets + 'a> + Sync + 'a;
 
+/// A store that was recognised and is about to be read.
+pub struct Found<'a> {
+    /// Where it is: `root` and the names below it.
+    pub path: &'a Path,
+    /// Its source, format and passwords, as [`super::load`] takes them.
+    pub input: Input<'a>,
+    /// The store's format.
+    pub format: &'static dyn Format,
+    /// What the system says of the file; of a store that is a folder, of the first of its files.
+    pub file: Option<FileFacts>,
+}
+
 /// What became of one path. A file that is no store is not reported.
 #[derive(Debug)]
-pub enum Seen {
-    /// A store and its rows.
-    Store(PathBuf, Listed),
+pub enum Seen<T> {
+    /// A store and what was made of it.
+    Store(PathBuf, T),
     /// It could not be looked into, and why.
     Failed(PathBuf, Error),
 }
 
 /// As many paths wait for the workers; more would only hold memory.
 const QUEUE: usize = 256;
+/// The walk is at most so many paths ahead of the report, however long one store takes.
+const AHEAD: usize = 2048;
 
 /// Lists every store below `tree.root`, handing each to `report` in the order of the walk. An error of
 /// `report` ends it.
-pub fn list_tree(tree: &Tree<'_>, report: &mut dyn FnMut(Seen) -> Result<()>) -> Result<()> {
+pub fn list_tree(
+    tree: &Tree<'_>,
+    filter: &Filter,
+    report: &mut dyn FnMut(Seen<Listed>) -> Result<()>,
+) -> Result<()> {
+    walk_tree(tree, &|found| list(&found.path.to_string_lossy(), &found.input, filter), report)
+}
+
+/// Goes through every store below `tree.root`: `look` is called for each on the worker threads, and what it
+/// returns is handed to `report` on this one, in the order of the walk. An error of `look` is reported as
+/// [`Seen::Failed`]; one of `report` ends it all.
+pub fn walk_tree<T: Send>(
+    tree: &Tree<'_>,
+    look: &(dyn Fn(&Found<'_>) -> Result<T> + Sync),
+    report: &mut dyn FnMut(Seen<T>) -> Result<()>,
+) -> Result<()> {
     let threads = match tree.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let (to_workers, paths) = sync_channel::<(usize, Found)>(QUEUE);
+    let (to_workers, paths) = sync_channel::<(usize, Step)>(QUEUE);
     let paths = Mutex::new(paths);
-    let stop = AtomicBool::new(false);
+    let pace = Pace::default();
     let (results, from_workers) = channel();
     std::thread::scope(|scope| {
-        let stop = &stop;
-        scope.spawn(move || walk(tree, to_workers, stop));
+        let pace = &pace;
+        scope.spawn(move || walk(tree, to_workers, pace));
         for _ in 0..threads {
             let results = results.clone();
             let paths = &paths;
-            scope.spawn(move || work(tree, paths, &results));
+            scope.spawn(move || work(tree, look, paths, &results));
         }
         drop(results);
-        let outcome = in_order(&from_workers, report);
+        let outcome = in_order(&from_workers, pace, report);
         // When `report` has failed, the workers end because nobody listens any more; the walk, which may be
-        // waiting for room in the queue, is told and let go on.
+        // waiting, is told and let go on.
         drop(from_workers);
-        stop.store(true, Ordering::Relaxed);
+        pace.stop();
         while lock(&paths).recv().is_ok() {}
         outcome
     })
 }
 
 /// What the walk came upon.
-enum Found {
+enum Step {
     File(PathBuf),
     Folder(PathBuf),
     Failed(PathBuf, Error),
+}
+
+/// How far the report is; `None`: nobody wants more.
+struct Pace {
+    reported: Mutex<Option<usize>>,
+    changed: Condvar,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { reported: Mutex::new(Some(0)), changed: Condvar::new() }
+    }
+}
+
+impl Pace {
+    /// Waits until path number `at` is not too far ahead; false: stop.
+    fn may_go_on(&self, at: usize) -> bool {
+        let too_far = |reported: &mut Option<usize>| reported.is_some_and(|r| at >= r + AHEAD);
+        let guard = self.changed.wait_while(lock(&self.reported), too_far);
+        guard.unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn reached(&self, count: usize) {
+        // Not at every path: the walk would be woken for each.
+        if count.is_multiple_of(AHEAD / 4) {
+            *lock(&self.reported) = Some(count);
+            self.changed.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        *lock(&self.reported) = None;
+        self.changed.notify_one();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Found)>, stop: &AtomicBool) {
-    let walker = walkdir::WalkDir::new(tree.root).same_file_system(tree.one_file_system).sort_by_file_name();
+fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Step)>, pace: &Pace) {
+    let walker =
+        walkdir::WalkDir::new(tree.root).same_file_system(!tree.cross_file_systems).sort_by_file_name();
     let mut count = 0;
     for item in walker.into_iter().filter_entry(|e| tree.all || e.depth() == 0 || !is_leftover(e.file_name()))
     {
         let found = match item {
             // A link is not followed: what it points to is found where it is, or lies outside the tree.
-            Ok(e) if e.file_type().is_file() => Found::File(e.into_path()),
-            Ok(e) if e.file_type().is_dir() => Found::Folder(e.into_path()),
+            Ok(e) if e.file_type().is_file() => Step::File(e.into_path()),
+            Ok(e) if e.file_type().is_dir() => Step::Folder(e.into_path()),
             Ok(_) => continue,
             Err(e) => {
                 let path = e.path().unwrap_or(tree.root).to_owned();
@@ -105,10 +166,10 @@ fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Found)>, stop: &AtomicBool) {
                     || "can't be listed".to_owned(),
                     |e| format!("can't be listed: {}", crate::place::reason(e)),
                 );
-                Found::Failed(path, Error::new(Kind::Read, why))
+                Step::Failed(path, Error::new(Kind::Read, why))
             }
         };
-        if stop.load(Ordering::Relaxed) || out.send((count, found)).is_err() {
+        if !pace.may_go_on(count) || out.send((count, found)).is_err() {
             return;
         }
         count += 1;
@@ -124,14 +185,22 @@ fn is_leftover(name: &std::ffi::OsStr) -> bool {
     numbered || name.ends_with(".lock") || name.ends_with(".tmp") || name.ends_with(".update.json")
 }
 
-fn work(tree: &Tree<'_>, paths: &Mutex<Receiver<(usize, Found)>>, out: &Sender<(usize, Option<Seen>)>) {
+/// What is done with each store.
+type Look<'a, T> = &'a (dyn Fn(&Found<'_>) -> Result<T> + Sync);
+
+fn work<T>(
+    tree: &Tree<'_>,
+    look: Look<'_, T>,
+    paths: &Mutex<Receiver<(usize, Step)>>,
+    out: &Sender<(usize, Option<Seen<T>>)>,
+) {
     loop {
         let next = lock(paths).recv();
         let Ok((at, found)) = next else { return };
         let seen = match found {
-            Found::File(path) => look(tree, path, false),
-            Found::Folder(path) => look(tree, path, true),
-            Found::Failed(path, e) => Some(Seen::Failed(path, e)),
+            Step::File(path) => seen(file(tree, look, &path), path),
+            Step::Folder(path) => seen(folder(tree, look, &path), path),
+            Step::Failed(path, e) => Some(Seen::Failed(path, e)),
         };
         if out.send((at, seen)).is_err() {
             return;
@@ -139,50 +208,61 @@ fn work(tree: &Tree<'_>, paths: &Mutex<Receiver<(usize, Found)>>, out: &Sender<(
     }
 }
 
-/// Looks at one path. `None`: no store.
-fn look(tree: &Tree<'_>, path: PathBuf, folder: bool) -> Option<Seen> {
-    match inspect(tree, &path, folder) {
-        Ok(Some(listed)) => Some(Seen::Store(path, listed)),
-        Ok(None) => None,
+fn seen<T>(result: Result<Option<T>>, path: PathBuf) -> Option<Seen<T>> {
+    match result {
+        Ok(made) => made.map(|made| Seen::Store(path, made)),
         Err(e) => Some(Seen::Failed(path, e)),
     }
 }
 
-fn inspect(tree: &Tree<'_>, path: &Path, folder: bool) -> Result<Option<Listed>> {
-    if folder {
-        // A folder is a store only if it says so itself; its PEM files are found one by one.
-        let probe = Probe { head: &[], size: None, path, directory: true };
-        let Some(format) = FORMATS.iter().copied().find(|f| f.detect(&probe) == Match::Yes) else {
-            return Ok(None);
-        };
-        return read(tree, path, &Source::open(path)?, format).map(Some);
-    }
+/// A folder is a store only if it says so itself; its PEM files are found one by one.
+fn folder<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
+    let probe = Probe { head: &[], size: None, path, directory: true };
+    let Some(format) = FORMATS.iter().copied().find(|f| f.detect(&probe) == Match::Yes) else {
+        return Ok(None);
+    };
+    let first = format.folder_files().first().and_then(|name| path.join(name).symlink_metadata().ok());
+    let facts = first.map(|meta| FileFacts::of(&meta));
+    read(tree, look, path, &Source::open(path)?, format, facts).map(Some)
+}
+
+fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
     let source = Source::open_in_tree(path)?;
     let probe = source.probe()?;
+    if probe.head.is_empty() {
+        return Ok(None);
+    }
     let format = match detect(&probe) {
         Ok(format) => format,
         Err(e) if e.kind() == Kind::Unsupported => return Err(e.in_file(path)),
         Err(_) => return Ok(None),
     };
     let sure = format.detect(&probe) == Match::Yes;
-    match read(tree, path, &source, format) {
+    match read(tree, look, path, &source, format, source.facts()) {
         // It only looked like one: a text that mentions PEM, a DER file of another kind.
         Err(e) if !sure && matches!(e.kind(), Kind::Malformed | Kind::Unsupported) => Ok(None),
         other => other.map(Some),
     }
 }
 
-fn read(tree: &Tree<'_>, path: &Path, source: &Source, format: &'static dyn Format) -> Result<Listed> {
+fn read<T>(
+    tree: &Tree<'_>,
+    look: Look<'_, T>,
+    path: &Path,
+    source: &Source,
+    format: &'static dyn Format,
+    file: Option<FileFacts>,
+) -> Result<T> {
     let secrets = (tree.secrets)(path, format);
     let ctx = Ctx { secrets: &*secrets, options: tree.options, session: tree.session };
-    let input = Input { source, format: Some(format), ctx };
-    list(&path.to_string_lossy(), &input, tree.filter)
+    look(&Found { path, input: Input { source, format: Some(format), ctx }, format, file })
 }
 
 /// Hands results on in the order of the walk, whichever worker was first.
-fn in_order(
-    results: &Receiver<(usize, Option<Seen>)>,
-    report: &mut dyn FnMut(Seen) -> Result<()>,
+fn in_order<T>(
+    results: &Receiver<(usize, Option<Seen<T>>)>,
+    pace: &Pace,
+    report: &mut dyn FnMut(Seen<T>) -> Result<()>,
 ) -> Result<()> {
     let mut waiting = BTreeMap::new();
     let mut next = 0;
@@ -190,6 +270,7 @@ fn in_order(
         waiting.insert(at, seen);
         while let Some(seen) = waiting.remove(&next) {
             next += 1;
+            pace.reached(next);
             if let Some(seen) = seen {
                 report(seen)?;
             }
@@ -201,6 +282,19 @@ fn in_order(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_walk_waits_for_the_report_and_ends_with_it() {
+        let pace = Pace::default();
+        assert!(pace.may_go_on(AHEAD - 1));
+        pace.reached(AHEAD / 4);
+        assert!(pace.may_go_on(AHEAD + AHEAD / 4 - 1));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| pace.may_go_on(10 * AHEAD));
+            pace.stop();
+            assert_eq!(waits.join().ok(), Some(false));
+        });
+    }
 
     #[test]
     fn leftovers_by_name() {

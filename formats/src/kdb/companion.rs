@@ -133,6 +133,8 @@ fn write_stash(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) ->
             return Ok(());
         }
         Stash::Form(form) => form,
+        // A store that has none gets none by a new password; its programs take it from elsewhere.
+        Stash::AsBefore if change.base.is_some() && current.is_none() => return Ok(()),
         Stash::AsBefore => current.map_or(stash::Form::Two, |c| stash::form_of(c)),
     };
     if password.bytes().contains(&0) {

@@ -4,6 +4,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Result};
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 /// A password. No `Clone`, no value in `Debug`; wiped on drop.
@@ -91,17 +92,18 @@ pub trait Seal: Send + Sync {
 pub struct Secret {
     seal: Option<Box<dyn Seal>>,
     clear: OnceLock<KeyMaterial>,
+    kept: AtomicBool,
 }
 
 impl Secret {
     /// A key in the clear.
     pub fn clear(key: KeyMaterial) -> Self {
-        Secret { seal: None, clear: OnceLock::from(key) }
+        Secret { seal: None, clear: OnceLock::from(key), kept: AtomicBool::new(false) }
     }
 
     /// A key that opens when it is needed.
     pub fn sealed(seal: impl Seal + 'static) -> Self {
-        Secret { seal: Some(Box::new(seal)), clear: OnceLock::new() }
+        Secret { seal: Some(Box::new(seal)), clear: OnceLock::new(), kept: AtomicBool::new(false) }
     }
 
     /// The key in the clear; opened once, then kept until the store is dropped.
@@ -119,9 +121,22 @@ impl Secret {
         }
     }
 
-    /// The key in the clear, if it is already open.
+    /// The key in the clear, if it is already open and is not to be kept as it stands.
     pub fn opened(&self) -> Option<&KeyMaterial> {
-        self.clear.get()
+        self.clear.get().filter(|_| !self.is_kept())
+    }
+
+    /// From now on writers of its format put it back as it stands in its file, opened or not: a change beside
+    /// it need not encipher it anew. Nothing where there are no such bytes.
+    pub fn keep_sealed(&self) {
+        if self.seal().is_some_and(|s| s.raw().is_some()) {
+            self.kept.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it goes back as it stands in its file.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// How it is sealed, if it is.

@@ -3,7 +3,7 @@
 use super::encode::{Maker, Plan, Protection, Rows, rounds};
 use super::layout::*;
 use super::modules;
-use super::protect::PasswordEntry;
+use super::protect::{PasswordEntry, SALT_BEFORE};
 use super::sql::{self, failed};
 use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
@@ -14,16 +14,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Older releases know no other length: with 48 bytes NSS 3.87 takes any password for a wrong one.
-const GLOBAL_SALT: usize = 20;
-
 /// Writes `store` into the staged folder.
 pub fn create(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
     let mut plan = Plan::new(store, ctx)?;
     let password = ctx.secrets.store()?;
     let password = password.as_ref().map_or(&[][..], |p| p.bytes());
     let rounds = rounds(password, ctx)?;
-    let salt = ctx.session.rng.bytes::<GLOBAL_SALT>()?.to_vec();
+    let salt = ctx.session.rng.bytes::<SALT_BEFORE>()?.to_vec();
     let (entry, master) = PasswordEntry::new(salt, password, rounds, ctx.session)?;
     let protection = Protection::new(master, rounds, ctx)?;
     // Low enough that the table can grow for ever.

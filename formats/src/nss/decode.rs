@@ -228,20 +228,35 @@ impl Login {
         };
         Ok(Login { master, entry: Some(Arc::new(entry)) })
     }
+}
 
-    /// Derives the keys of these records on all cores, for later use. NSS gives each record a salt of its own,
-    /// so a long list of trusted CAs asks for more work than a command may do for a stranger's file; this
-    /// one's password entry was opened, and what its owner made asks for no more rounds than that.
-    fn derive_all<'a>(&self, master: &Master, blobs: impl Iterator<Item = &'a [u8]>, ctx: &Ctx<'_>) {
-        let wanted = derivations(blobs);
-        let usual = self.entry.as_ref().and_then(|e| e.rounds()).unwrap_or_default();
-        // The empty password proves nothing.
-        if usual > 1 {
-            let own = wanted.iter().map(|(_, rounds)| u64::from(*rounds)).filter(|rounds| *rounds <= usual);
-            ctx.session.budget.grant(own.sum());
-        }
-        derive_salts(master, &wanted, ctx.session);
+/// Derives the keys of these records on all cores, for later use. NSS gives each record a salt of its own, so a
+/// long list of trusted CAs asks for more work than a command may do for a stranger's file; this one's password
+/// entry was opened, and what its owner made asks for no more rounds than that.
+pub fn derive_all<'a>(
+    master: &Master,
+    entry: &PasswordEntry,
+    blobs: impl Iterator<Item = &'a [u8]>,
+    ctx: &Ctx<'_>,
+) {
+    let wanted = derivations(blobs);
+    let usual = entry.rounds().unwrap_or_default();
+    // The empty password proves nothing.
+    if usual > 1 {
+        let own = wanted.iter().map(|(_, rounds)| u64::from(*rounds)).filter(|rounds| *rounds <= usual);
+        ctx.session.budget.grant(own.sum());
     }
+    derive_salts(master, &wanted, ctx.session);
+}
+
+/// Integrity records by table, object and attribute.
+pub type Records = HashMap<(Table, u32, Type), Vec<u8>>;
+
+/// The record of an attribute, and the id that it is filed under.
+pub fn record_of(records: &Records, table: Table, id: u32, attribute: Type) -> Option<(u32, &Vec<u8>)> {
+    // Releases 3.49 to 3.68 filed some under the id as it is in memory (PKCS #11 source of 3.69).
+    let filed = [id, id | 0xc000_0000].into_iter();
+    filed.filter_map(|filed| Some((filed, records.get(&(table, filed, attribute))?))).next()
 }
 
 /// The master key under the store's password, or the empty one, with which NSS is always logged in.
@@ -274,7 +289,7 @@ pub struct Key {
 
 struct World<'a> {
     ctx: &'a Ctx<'a>,
-    records: HashMap<(Table, u32, Type), Vec<u8>>,
+    records: Records,
     login: Login,
 }
 
@@ -393,9 +408,7 @@ impl World<'_> {
     }
 
     fn record(&self, table: Table, id: u32, attribute: Type) -> Option<&Vec<u8>> {
-        let own = self.records.get(&(table, id, attribute));
-        // Releases 3.49 to 3.68 filed some under the id as it is in memory (PKCS #11 source of 3.69).
-        own.or_else(|| self.records.get(&(table, id | 0xc000_0000, attribute)))
+        record_of(&self.records, table, id, attribute).map(|(_, record)| record)
     }
 
     /// The first of these clear attributes whose record doesn't prove it, and why. An error: the budget of
@@ -436,11 +449,11 @@ impl World<'_> {
             let key = [fields.issuer, &tlv(0x02, fields.serial)].concat();
             found.push(public.trust.remove(&key));
         }
-        if let Some(master) = &self.login.master {
+        if let (Some(master), Some(entry)) = (&self.login.master, &self.login.entry) {
             let all = found.iter().flatten().flatten();
             let wanted = all.flat_map(|o| authenticated_attributes(o).into_iter().map(move |t| (o.id, t)));
             let blobs = wanted.filter_map(|(id, t)| self.record(Table::Public, id, t));
-            self.login.derive_all(master, blobs.map(|b| &b[..]), self.ctx);
+            derive_all(master, entry, blobs.map(|b| &b[..]), self.ctx);
         }
         let judge = |(c, objects): (&Certificate, Option<Vec<Object>>)| match objects {
             Some(objects) => self.judge(c, objects, store),

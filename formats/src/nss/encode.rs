@@ -320,6 +320,11 @@ impl<'a> Maker<'a> {
         self
     }
 
+    /// So many salts will be wanted, so that their keys can be derived on all cores.
+    pub fn expect(&mut self, salts: usize) {
+        self.expected += salts;
+    }
+
     /// Everything of a plan.
     pub fn all(&mut self, plan: &Plan<'_>) -> Result<()> {
         self.expected += plan.salts(self.protection.shared.is_none());
@@ -541,7 +546,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Enciphers one attribute, with its record. Neither salt is ever shared.
-    fn seal(&mut self, row: &mut Object, attribute: Type, value: &[u8]) -> Result<()> {
+    pub fn seal(&mut self, row: &mut Object, attribute: Type, value: &[u8]) -> Result<()> {
         let (salt, for_record) = (self.salt()?, self.salt()?);
         let Protection { master, rounds, .. } = self.protection;
         row.set(attribute, master.seal_with(&salt, value, *rounds, self.session)?);
@@ -553,14 +558,20 @@ impl<'a> Maker<'a> {
     /// The records of a row's clear attributes.
     fn sign_row(&mut self, table: Table, row: &Object) -> Result<()> {
         for (attribute, value) in row.values().iter().filter(|(t, _)| is_signed(*t)) {
-            let salt = match self.protection.shared {
-                Some(shared) => shared,
-                None => self.salt()?,
-            };
-            let Protection { master, rounds, .. } = self.protection;
-            let record = master.sign(&salt, *rounds, (row.id, *attribute, value), self.session)?;
-            self.rows.records.push((record_id(table, row.id, *attribute), record));
+            self.sign(table, row.id, *attribute, value)?;
         }
+        Ok(())
+    }
+
+    /// The record of one clear attribute.
+    pub fn sign(&mut self, table: Table, id: u32, attribute: Type, value: &[u8]) -> Result<()> {
+        let salt = match self.protection.shared {
+            Some(shared) => shared,
+            None => self.salt()?,
+        };
+        let Protection { master, rounds, .. } = self.protection;
+        let record = master.sign(&salt, *rounds, (id, attribute, value), self.session)?;
+        self.rows.records.push((record_id(table, id, attribute), record));
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod encode;
 mod keys;
 mod layout;
 pub mod modules;
+mod passwd;
 mod protect;
 mod sql;
 #[cfg(test)]
@@ -154,6 +155,17 @@ impl InPlace for Nss {
     ) -> Result<Vec<Loss>> {
         not_older(store)?;
         edit::apply(store, wanted, before, ctx)
+    }
+
+    fn change_password(
+        &self,
+        store: &Path,
+        before: Option<&dyn Fn() -> Result<()>>,
+        ctx: &Ctx<'_>,
+        to: &Ctx<'_>,
+    ) -> Result<Vec<Loss>> {
+        not_older(store)?;
+        passwd::change_password(store, before, ctx, to)
     }
 
     fn copy(&self, store: &Path, to: &Path) -> Result<()> {

@@ -35,8 +35,10 @@ pub const ITERATIONS: u32 = 10_000;
 pub const SALT: usize = 32;
 /// What the password entry enciphers.
 const CHECK: &[u8] = b"password-check";
-/// A global salt of this length makes SHA-384 hash the password.
-const NEW_SALT: usize = 48;
+/// The length of a global salt before NSS 3.118. With a longer one NSS 3.87 takes any password for a wrong one.
+pub const SALT_BEFORE: usize = 20;
+/// The length since; it makes SHA-384 hash the password.
+pub const SALT_SINCE: usize = 48;
 
 /// What stands in `metaData` under `password`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Master {
     /// From the global salt and a password that nobody has checked.
     pub fn new(salt: &[u8], password: &[u8]) -> Self {
         let mut key = Zeroizing::new(Vec::with_capacity(48));
-        if salt.len() == NEW_SALT {
+        if salt.len() == SALT_SINCE {
             key.extend_from_slice(&Sha384::new().chain_update(salt).chain_update(password).finalize());
         } else {
             key.extend_from_slice(&Sha1::new().chain_update(salt).chain_update(password).finalize());

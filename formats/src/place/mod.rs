@@ -6,6 +6,6 @@
 mod source;
 mod staging;
 
-pub use source::{Identity, Probe, Source};
+pub use source::{FileFacts, Identity, Probe, Source};
 pub(crate) use source::{cannot_read, reason};
 pub use staging::{StagedFile, Staging};

@@ -16,6 +16,7 @@ const HEAD: usize = 4096;
 pub struct Source {
     path: PathBuf,
     origin: Origin,
+    facts: Option<FileFacts>,
     head: OnceLock<Vec<u8>>,
     bytes: OnceLock<Arc<Buffer>>,
     companions: Companions,
@@ -70,6 +71,26 @@ impl Identity {
     }
 }
 
+/// What the system says of a file beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// The owner's number.
+    pub uid: u32,
+    /// Permission bits, without the kind of file.
+    pub mode: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of content, seconds since 1970.
+    pub mtime: i64,
+}
+
+impl FileFacts {
+    /// From what the system says.
+    pub fn of(meta: &Metadata) -> Self {
+        FileFacts { uid: meta.uid(), mode: meta.mode() & 0o7777, size: meta.len(), mtime: meta.mtime() }
+    }
+}
+
 /// What detection sees: the first bytes (up to 4 KiB), the whole size where known, and the name.
 pub struct Probe<'a> {
     /// The first bytes.
@@ -118,6 +139,7 @@ impl Source {
         };
         Ok(Source {
             path: path.to_owned(),
+            facts: matches!(origin, Origin::File(..) | Origin::Directory).then(|| FileFacts::of(&meta)),
             origin,
             head: OnceLock::new(),
             bytes: OnceLock::new(),
@@ -130,6 +152,7 @@ impl Source {
         Source {
             path: name.into(),
             origin: Origin::Memory,
+            facts: None,
             head: OnceLock::new(),
             bytes: OnceLock::from(Buffer::new(bytes)),
             companions: Companions::Siblings,
@@ -212,6 +235,11 @@ impl Source {
             Origin::File(_, id) => Some(*id),
             _ => None,
         }
+    }
+
+    /// Owner, mode, size and time when it was opened; `None` for pipes and memory.
+    pub fn facts(&self) -> Option<FileFacts> {
+        self.facts
     }
 
     /// Everything, read once. A folder has no bytes: `Kind::Read`.
