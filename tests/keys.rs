@@ -2,7 +2,8 @@
 //! asks for certificates that we sign, and signs what we ask for.
 
 use crate::kdb::{TlsServer, gskit, oracle, without_gskit};
-use crate::support::{Ran, keyferry, must, run, scratch};
+use crate::docs::shown_commands;
+use crate::support::{Ran, keyferry, must, root, run, scratch};
 use formats::asn1::cert_fields;
 use formats::jobs::revocation::{OcspRequest, Status, by_crl};
 use serde_json::Value;
@@ -581,4 +582,24 @@ fn lists_and_answers_say_who_was_revoked() {
 /// Now, in seconds since 1970.
 fn seconds() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+#[test]
+fn the_page_about_requests_runs() {
+    let page = std::fs::read_to_string(root().join("docs/requests.md")).unwrap();
+    let lab = scratch();
+    let folder = PathBuf::from(keyferry().get_program()).parent().unwrap().to_owned();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let commands = shown_commands(&page);
+    for command in &commands {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", command]).current_dir(lab.path()).env("PATH", &path).env("KEYFERRY_PASSWORD", PASSWORD);
+        must(&mut shell);
+    }
+    assert!(commands.len() >= 18, "only {} commands", commands.len());
+    // What the page says has come about.
+    let list = must(keyferry().args(["list", "--json"]).arg(lab.path().join("alice.kdb")).env("KEYFERRY_PASSWORD", PASSWORD));
+    let rows: Vec<Value> = serde_json::from_str(&list.out).unwrap();
+    let keys: Vec<&str> = rows.iter().filter(|r| r["kind"] == "key").map(|r| r["label"].as_str().unwrap()).collect();
+    assert!(keys.contains(&"alice") && keys.iter().any(|k| k.starts_with("alice (old ")), "{keys:?}");
 }
