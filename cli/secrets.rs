@@ -380,6 +380,11 @@ pub struct StorePasswords<'a> {
 }
 
 impl StorePasswords<'_> {
+    /// Whether somebody said that there is no password.
+    pub fn is_left_off(&self) -> bool {
+        self.slot.and_then(|s| self.all.slots.get(s)).is_some_and(|s| s.spec == Spec::None)
+    }
+
     /// The password without asking a person who was not asked before, unless `prompt` was given.
     fn known(&self) -> formats::Result<Answer> {
         self.resolve(false)

@@ -254,6 +254,18 @@ fn cut(text: &str, width: usize) -> std::borrow::Cow<'_, str> {
     kept.into()
 }
 
+/// Asks a person at the terminal; only `y` and `yes` agree. `None`: there is no terminal.
+pub fn confirm(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    drop(write!(std::io::stderr(), "{question} [y/N] "));
+    let mut answer = String::new();
+    // What can't be read is no consent.
+    let read = std::io::stdin().read_line(&mut answer).is_ok();
+    Some(read && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

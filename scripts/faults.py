@@ -105,6 +105,7 @@ class World:
         self.key = java / 'jks-basic.jks'
         self.whole = java / 'jks-truststore.jks'
         self.part = inputs / 'part.jks'
+        self.added = java / 'material' / 'trust2.crt'
         self.must(['convert', self.whole, self.part, '--label', 'root-ca', '--label', 'same-2'], inputs)
 
     def environment(self):
@@ -161,6 +162,9 @@ def scenarios(world):
     for store in ('a.jks', 'a.p12', 'a.pem', 'a.kdb'):
         yield Scenario(f'rebuild-{store[2:]}', world.rebuild([store], world.part), [store], fresh(store),
                        looks=store == 'a.jks')
+    # Changes of single entries go the same way.
+    yield Scenario('add-p12', ['add', 'a.p12', world.added], ['a.p12'], fresh('a.p12'))
+    yield Scenario('default-kdb', ['default', 'a.kdb', 'server'], ['a.kdb'], fresh('a.kdb'))
     yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)
     # Two files: the stash goes into place before the store.
     yield Scenario('create-kdb', world.rebuild(['a.kdb'], world.part, '--key', world.key), ['a.kdb'])
@@ -518,6 +522,7 @@ def databases(world):
         'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh, fewer=True),
         'nss-taken-back': lambda n: Databases(world, n, [*part, '--exec', 'exit 3'], fresh, status=7, forward=part, fewer=True),
         'nss-passwd': lambda n: Databases(world, n, ['passwd', 'nss:db', '--to-password', 'pass:Other-1'], fresh, fewer=True),
+        'nss-add': lambda n: Databases(world, n, ['add', 'nss:db', world.added], fresh, fewer=True),
         'nss-module': lambda n: Databases(world, n, module, fresh),
     }
 

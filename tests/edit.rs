@@ -1,13 +1,13 @@
 //! Changes that people make to stores (`jobs/edit`), in every format: what other tools say of the store
 //! afterwards, and that nothing moves that nobody touched.
 
-use crate::kdb::{gskit, with_request, without_gskit};
+use crate::kdb::{gskit, our_view, their_view, with_request, without_gskit};
 use crate::nss::rows;
-use crate::oracle::{java_list, java_view, system_java};
+use crate::oracle::{java_list, java_view, openssl_view, system_java, view_of_ours};
 use crate::support::{Passwords, Ran, Seen, World, keyferry, must, run, scratch, seen, testdata};
-use formats::Secrets;
-use formats::model::{Level, Store};
+use formats::model::{Entry, ItemKind, Level, Store};
 use formats::place::Source;
+use formats::{FORMATS, Labels, Secrets, TrustRange};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -375,4 +375,651 @@ fn what_a_database_does_not_prove_is_not_signed_anew() {
     assert!(unproved.0 > 0);
     assert_eq!(passwd(&place, &["--allow-loss=unreadable"]).status, 0);
     assert_eq!(forged(NEW), unproved);
+}
+
+// ---- What is in a store
+
+/// The CA of the base store that every edit of a certificate is tried on.
+const EXTRA: &str = "extra-ca";
+
+/// One change in the table of formats and changes.
+struct Change {
+    name: &'static str,
+    /// The arguments after the store; the first is the command's name.
+    arguments: fn(&Base) -> Vec<String>,
+    /// What it does to the list of entries.
+    expected: fn(&mut Vec<Seen>, &Base),
+    /// The status that it ends with in this format.
+    status: fn(&dyn formats::Format) -> i32,
+    /// Doing it again is nothing to do.
+    again: bool,
+}
+
+/// A store with two keys and two certificates (only these, where the format has no keys).
+struct Base {
+    format: &'static dyn formats::Format,
+    place: Place,
+    before: Vec<Seen>,
+}
+
+impl Base {
+    fn of(format: &'static dyn formats::Format) -> Self {
+        let dir = scratch();
+        let name =
+            if format.in_place().is_some() { "db".into() } else { format!("x.{}", format.suffixes()[0]) };
+        let store = dir.path().join(name);
+        let place = Place { dir, store, old: OLD };
+        let mut convert = keyferry();
+        convert.arg("convert").arg(testdata("p12/jdk17-default.p12")).arg(place.named(format));
+        if !format.carries().items.contains(&ItemKind::Key) {
+            convert.arg("--certs-only");
+        }
+        must(convert.env("KEYFERRY_PASSWORD", OLD).arg("-q").args(["--allow-loss=label"]));
+        let before = place.entries();
+        assert!(before.iter().any(|s| s.objects == [extra_hash()]), "{}", format.name());
+        Base { format, place, before }
+    }
+
+    /// What the CA is called.
+    fn extra(&self) -> String {
+        let has_label = self.before.iter().any(|s| s.label.as_deref() == Some(EXTRA));
+        if has_label { EXTRA.to_owned() } else { format!("sha256:{}", extra_hash()) }
+    }
+
+    /// A label as the format keeps it.
+    fn label(&self, text: &str) -> Option<String> {
+        match self.format.name() {
+            "p7b" => None,
+            "jks" | "jceks" => Some(text.to_lowercase()),
+            _ => Some(text.to_owned()),
+        }
+    }
+}
+
+fn extra_hash() -> String {
+    crate::support::sha256(&der("trust1.crt"))
+}
+
+/// A certificate of the Java material.
+fn der(name: &str) -> Vec<u8> {
+    let bytes = std::fs::read(testdata("java/material").join(name)).unwrap();
+    if bytes.starts_with(b"-----") { pem::parse(&bytes).unwrap().into_contents() } else { bytes }
+}
+
+impl Place {
+    /// `FORMAT:PATH`.
+    fn named(&self, format: &dyn formats::Format) -> String {
+        format!("{}:{}", format.name(), self.store.display())
+    }
+
+    /// Every entry with its key opened, its signers left out: formats that make chains of what they hold may find
+    /// more of them.
+    fn entries(&self) -> Vec<Seen> {
+        let mut seen = self.seen(&Passwords::one(OLD));
+        seen.iter_mut().for_each(|s| s.objects.truncate(1));
+        seen
+    }
+
+    /// The bytes of every enciphered key, by label.
+    fn sealed(&self) -> BTreeMap<String, Vec<u8>> {
+        let store = self.load(&Passwords::one(OLD));
+        let raw = |e: &Entry| Some((e.label_text().into_owned(), e.secret()?.seal()?.raw()?.to_vec()));
+        store.entries.iter().filter_map(raw).collect()
+    }
+}
+
+fn remove(seen: &mut Vec<Seen>, is: impl Fn(&Seen) -> bool) {
+    let size = seen.len();
+    seen.retain(|s| !is(s));
+    assert_eq!(seen.len() + 1, size);
+}
+
+const CHANGES: &[Change] = &[
+    Change {
+        name: "add a certificate",
+        arguments: |_| vec!["add".into(), material("trust2.crt"), "--label".into(), "Added {cn}".into()],
+        expected: |seen, base| {
+            seen.push(Seen {
+                kind: "cert",
+                label: base.label("Added 信頼 2"),
+                secret: None,
+                objects: vec![crate::support::sha256(&der("trust2.crt"))],
+            });
+        },
+        status: |_| 0,
+        again: true,
+    },
+    Change {
+        name: "add a key",
+        arguments: |base| {
+            let both = base.place.path("rsa2.pem");
+            let parts =
+                ["rsa2.key", "rsa2.chain"].map(|f| std::fs::read(testdata("java/material").join(f)).unwrap());
+            std::fs::write(&both, parts.concat()).unwrap();
+            vec!["add".into(), both.to_str().unwrap().into(), "--label".into(), "{file}".into()]
+        },
+        expected: |seen, base| {
+            let key = crate::support::sha256(&der_of_key("rsa2.key"));
+            seen.push(Seen {
+                kind: "key",
+                label: base.label("rsa2"),
+                secret: Some(key),
+                objects: vec![crate::support::sha256(&der("rsa2.crt"))],
+            });
+        },
+        status: |format| if format.carries().items.contains(&ItemKind::Key) { 0 } else { 5 },
+        again: true,
+    },
+    Change {
+        name: "rename a certificate",
+        arguments: |base| vec!["rename".into(), base.extra(), "Renamed CA".into()],
+        expected: |seen, base| {
+            let entry = seen.iter_mut().find(|s| s.objects == [extra_hash()]).unwrap();
+            entry.label = base.label("Renamed CA");
+        },
+        status: |format| if matches!(format.carries().labels, Labels::None) { 3 } else { 0 },
+        again: false,
+    },
+    Change {
+        name: "rename a key",
+        arguments: |_| vec!["rename".into(), "server".into(), "Server 2".into()],
+        expected: |seen, base| {
+            let entry = seen.iter_mut().find(|s| s.label.as_deref() == Some("server")).unwrap();
+            entry.label = base.label("Server 2");
+        },
+        status: |format| if matches!(format.carries().labels, Labels::None) { 3 } else { 0 },
+        again: false,
+    },
+    Change {
+        name: "remove a certificate",
+        arguments: |base| vec!["remove".into(), base.extra(), "--yes".into()],
+        expected: |seen, _| remove(seen, |s| s.objects == [extra_hash()]),
+        status: |_| 0,
+        again: false,
+    },
+    Change {
+        name: "remove a key",
+        arguments: |_| vec!["remove".into(), "ec".into(), "--yes".into()],
+        expected: |seen, _| remove(seen, |s| s.label.as_deref() == Some("ec")),
+        status: |format| if format.carries().items.contains(&ItemKind::Key) { 0 } else { 1 },
+        again: false,
+    },
+    Change {
+        name: "take trust away",
+        arguments: |base| vec!["trust".into(), base.extra(), "--none".into()],
+        expected: |_, _| {},
+        status: |format| match format.carries().trust {
+            // It can only leave it open, which others take for trust.
+            _ if format.name() == "p12" => 5,
+            TrustRange::OneBit | TrustRange::PerPurpose => 0,
+            _ => 3,
+        },
+        again: true,
+    },
+    Change {
+        name: "choose the default",
+        arguments: |_| vec!["default".into(), "ec".into()],
+        expected: |_, _| {},
+        status: |format| if format.marks_default() { 0 } else { 3 },
+        again: true,
+    },
+];
+
+fn material(name: &str) -> String {
+    testdata("java/material").join(name).to_str().unwrap().to_owned()
+}
+
+fn der_of_key(name: &str) -> Vec<u8> {
+    let store =
+        World::new().load(&Source::open(Path::new(&material(name))).unwrap(), &Passwords::default()).unwrap();
+    let key = store.store.entries[0].secret().unwrap().opened().unwrap().bytes.to_vec();
+    key
+}
+
+#[test]
+fn every_change_of_every_format_is_what_was_meant() {
+    let mut failed = Vec::new();
+    for format in FORMATS.iter().filter(|f| f.carries().many) {
+        let base = Base::of(*format);
+        for change in CHANGES {
+            // All that is wrong, not the first of it.
+            let outcome =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| try_change(&base, change)));
+            failed.extend(outcome.is_err().then(|| format!("{}: {}", format.name(), change.name)));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+fn try_change(base: &Base, change: &Change) {
+    let format = base.format;
+    let what = format!("{}: {}", format.name(), change.name);
+    let work = Base { format, place: base.place.copy(), before: base.before.clone() };
+    let place = &work.place;
+    let arguments = (change.arguments)(&work);
+    let command = |more: &[&str]| {
+        let (name, rest) = arguments.split_first().unwrap();
+        let mut command = keyferry();
+        command.current_dir(place.dir.path()).arg(name).arg(place.named(format)).args(rest).args(more);
+        command.env("KEYFERRY_PASSWORD", OLD);
+        command
+    };
+    let (untouched, sealed) = (place.state(), place.sealed());
+    let status = (change.status)(format);
+    let shown = run(&mut command(&["--dry-run"]));
+    assert_eq!((shown.status, place.state() == untouched), (status, true), "{what}: {}", shown.err);
+    let ran = run(&mut command(&[]));
+    assert_eq!(ran.status, status, "{what}: {}", ran.err);
+    if status != 0 {
+        assert_eq!(place.state(), untouched, "{what}");
+        return;
+    }
+    let mut expected = work.before.clone();
+    (change.expected)(&mut expected, &work);
+    expected.sort();
+    let now = place.entries();
+    assert_eq!(now, expected, "{what}");
+    let kept = place.sealed();
+    let moved = |(label, raw): (&String, &Vec<u8>)| kept.get(label).is_some_and(|k| k != raw);
+    assert!(!sealed.iter().any(moved), "{what}: a key was enciphered anew");
+    differs_as_meant(place, &work, &now, &what);
+    peers_agree(place, format, &what);
+    if change.again {
+        let state = place.state();
+        let again = must(&mut command(&[]));
+        assert!(again.err.contains("already"), "{what}: {}", again.err);
+        assert_eq!(place.state(), state, "{what}: again");
+    }
+}
+
+impl Place {
+    /// The same in another folder.
+    fn copy(&self) -> Place {
+        let dir = scratch();
+        for file in std::fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap()) {
+            copy(&file.path(), &dir.path().join(file.file_name()));
+        }
+        let store = dir.path().join(self.store.file_name().unwrap());
+        Place { dir, store, old: self.old }
+    }
+}
+
+/// Our `diff` of the saved old generation and the store says what moved, and nothing else.
+fn differs_as_meant(place: &Place, base: &Base, now: &[Seen], what: &str) {
+    let old = format!("{}.old-1", place.store.display());
+    let mut diff = keyferry();
+    diff.args(["diff", "--json"]).arg(format!("{}:{old}", base.format.name())).arg(place.named(base.format));
+    let ran = run(diff.env("KEYFERRY_PASSWORD", OLD));
+    let found: serde_json::Value =
+        serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{what}: {e} {}", ran.err));
+    let count = |side: &str| found[side].as_array().unwrap().len();
+    let gone =
+        |a: &[Seen], b: &[Seen]| a.iter().filter(|s| !b.iter().any(|t| t.objects == s.objects)).count();
+    assert_eq!(
+        (count("added"), count("removed")),
+        (gone(now, &base.before), gone(&base.before, now)),
+        "{what}: {}",
+        ran.out
+    );
+    let same_objects = count("added") + count("removed") == 0;
+    let by_mark = what.ends_with("the default");
+    assert!(count("changed") == usize::from(same_objects) || by_mark, "{what}: {}", ran.out);
+}
+
+/// The format's own tool lists the same.
+fn peers_agree(place: &Place, format: &dyn formats::Format, what: &str) {
+    let store = &place.store;
+    match format.name() {
+        "jks" | "jceks" | "p12" => {
+            let kind =
+                if format.name() == "p12" { "PKCS12".to_owned() } else { format.name().to_uppercase() };
+            let ours = java_view(store, OLD);
+            assert_eq!(java_list(&system_java(), &kind, store, OLD, &[]), ours, "{what}");
+            if format.name() == "p12" {
+                assert_eq!(openssl_view(store, OLD), view_of_ours(store, OLD), "{what}");
+            }
+        }
+        "kdb" if !without_gskit() => assert_eq!(their_view(store, OLD), our_view(store), "{what}"),
+        "nss" => {
+            std::fs::write(place.path("password"), OLD).unwrap();
+            let certutil = |list: &str| {
+                let mut command = Command::new("certutil");
+                command.arg(list).arg("-d").arg(format!("sql:{}", store.display()));
+                must(command.arg("-f").arg(place.path("password"))).out
+            };
+            let listed = certutil("-L");
+            let seen = place.entries();
+            for entry in &seen {
+                assert!(listed.contains(entry.label.as_deref().unwrap()), "{what}: {listed}");
+            }
+            let keys = seen.iter().filter(|s| s.kind == "key").count();
+            assert_eq!(certutil("-K").lines().filter(|l| l.starts_with('<')).count(), keys, "{what}");
+        }
+        "pem" => {
+            let mut command = Command::new("openssl");
+            let ran = must(command.args(["storeutl", "-noout", "-passin", "pass:changeit"]).arg(store));
+            let distinct = view_of_ours(store, OLD).len();
+            let total = ran.out.lines().find_map(|l| l.strip_prefix("Total found: ")).unwrap();
+            assert!(total.parse::<usize>().unwrap() >= distinct, "{what}: {} of {distinct}", ran.out);
+        }
+        "p7b" => {
+            let mut command = Command::new("openssl");
+            let form = if std::fs::read(store).unwrap().starts_with(b"-----") { "PEM" } else { "DER" };
+            let ran =
+                must(command.args(["pkcs7", "-print_certs", "-noout", "-inform", form, "-in"]).arg(store));
+            let subjects = ran.out.lines().filter(|l| l.starts_with("subject")).count();
+            assert_eq!(subjects, place.entries().len(), "{what}: {}", ran.out);
+        }
+        other => assert_eq!(other, "kdb", "no peer for this format"),
+    }
+}
+
+#[test]
+fn what_others_put_into_a_pkcs12_stays() {
+    let dir = scratch();
+    let material = |name: &str| testdata("java/material").join(name);
+    let mut export = Command::new("openssl");
+    export
+        .args(["pkcs12", "-export", "-inkey"])
+        .arg(material("rsa.key"))
+        .arg("-in")
+        .arg(material("rsa.chain"));
+    export.args(["-name", "web", "-caname", "issuer", "-CSP", "Microsoft Software KSP", "-LMK"]);
+    export.args(["-passout", "pass:changeit", "-out"]).arg(dir.path().join("x.p12"));
+    must(&mut export);
+    let place = Place { store: dir.path().join("x.p12"), dir, old: OLD };
+    let info = || {
+        let mut command = Command::new("openssl");
+        command.args(["pkcs12", "-info", "-nodes", "-passin", "pass:changeit", "-in"]).arg(&place.store);
+        let ran = must(&mut command);
+        let kept = ran.out.lines().filter(|l| l.contains("Microsoft") || l.contains("issuer"));
+        let key = ran.err.lines().find(|l| l.starts_with("Shrouded Keybag")).unwrap().to_owned();
+        (kept.map(str::to_owned).collect::<Vec<_>>(), key)
+    };
+    let before = info();
+    assert!(before.0.iter().any(|l| l.contains("Microsoft Software KSP")), "{before:?}");
+    must(&mut place.command("rename", &["web", "web 2"]));
+    must(&mut place.command("add", &[&self::material("trust1.crt"), "--label", "x"]));
+    must(&mut place.command("remove", &["x", "--yes"]));
+    assert_eq!(info(), before);
+    // Java's usages of trusted certificates, which say more than we do.
+    let place = Place::of("p12/java-trust-usages.p12");
+    let usages = || {
+        let store = place.load(&Passwords::one(OLD));
+        let of = |e: &Entry| (e.label_text().into_owned(), e.attrs.clone());
+        store.entries.iter().map(of).collect::<BTreeMap<_, _>>()
+    };
+    let before = usages();
+    assert!(before.values().any(|a| !a.is_empty()));
+    must(&mut place.command("add", &[&self::material("rsa2.crt"), "--label", "x", "--allow-loss=trust"]));
+    must(&mut place.command("remove", &["x", "--yes", "--allow-loss=trust"]));
+    assert_eq!(usages(), before);
+}
+
+#[test]
+fn what_others_put_into_a_database_stays() {
+    let place = Place::of("nss/personal");
+    std::fs::write(place.path("pw"), "Keystore-1").unwrap();
+    // A secret key as Firefox keeps one, a list, and an object of no class that we know.
+    let connection = rusqlite::Connection::open(place.store.join("cert9.db")).unwrap();
+    let foreign = "INSERT INTO nssPublic (id, a0, a1, a2, a3) VALUES (77, x'CE534352', x'01', x'00', x'41')";
+    connection.execute(foreign, []).unwrap();
+    drop(connection);
+    let before = rows(&place.store);
+    let command = |name: &str, arguments: &[&str]| {
+        let mut command = place.command(name, arguments);
+        must(command.env("KEYFERRY_PASSWORD", "Keystore-1"))
+    };
+    command("rename", &["alice", "alicia"]);
+    let now = rows(&place.store);
+    let differ = before.iter().zip(&now).filter(|(a, b)| a != b).count();
+    assert_eq!((before.len(), differ), (now.len(), 1));
+    command("rename", &["alicia", "alice"]);
+    command("add", &[&material("trust1.crt"), "--label", "x"]);
+    command("trust", &["x", "--peer", "email"]);
+    command("remove", &["x", "--yes"]);
+    assert_eq!(rows(&place.store), before);
+}
+
+#[test]
+fn labels_of_what_comes_in_are_made_and_numbered() {
+    let base = Base::of(formats::by_name("kdb").unwrap());
+    let place = &base.place;
+    let labels = || place.entries().into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
+    let add = |arguments: &[&str]| run(&mut place.command("add", arguments));
+    let (a, b) = (material("samedn1.crt"), material("samedn2.crt"));
+    // One name for two, and one that is taken.
+    assert_eq!(add(&[&a, &b, "--label", "twice"]).status, 5);
+    assert_eq!(add(&[&a, "--label", "server"]).status, 5);
+    assert_eq!(add(&[&a, "--label", "{nonsense}"]).status, 2);
+    let ran = add(&[&a, &b, &a, "--label", "{cn} of {file}"]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.err.contains("there already") && ran.err.contains("2 added"), "{}", ran.err);
+    let now = labels();
+    assert!(now.iter().any(|l| l.ends_with(" of samedn1")) && now.iter().any(|l| l.ends_with(" of samedn2")));
+    // Without a word each gets its name, the second a number.
+    let other = Base::of(formats::by_name("jks").unwrap());
+    must(&mut other.place.command("add", &[&a, &b]));
+    let now = other.place.entries().into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
+    assert!(now.iter().any(|l| l.ends_with(" #2")), "{now:?}");
+    // One entry of a store; a file that is damaged is not taken by halves.
+    let from = format!("{}#extra-ca", testdata("p12/jdk17-default.p12").display());
+    must(&mut other.place.command("remove", &["extra-ca", "--yes"]));
+    let ran = must(&mut other.place.command("add", &[&from]));
+    assert!(ran.err.contains("1 added"), "{}", ran.err);
+    let half = place.path("half.pem");
+    let text = std::fs::read_to_string(material("rsa.chain")).unwrap();
+    std::fs::write(&half, &text[..text.len() - 100]).unwrap();
+    let before = place.state();
+    assert_eq!(add(&[half.to_str().unwrap()]).status, 3);
+    assert_eq!(place.state(), before);
+}
+
+#[test]
+fn keys_and_their_signers_are_not_taken_by_the_way() {
+    for format in ["kdb", "nss"] {
+        let base = Base::of(formats::by_name(format).unwrap());
+        let place = &base.place;
+        let remove = |arguments: &[&str]| {
+            let mut command = keyferry();
+            command.current_dir(place.dir.path()).arg("remove").arg(place.named(base.format));
+            run(command.args(arguments).env("KEYFERRY_PASSWORD", OLD))
+        };
+        let before = place.state();
+        let refused = |arguments: &[&str], status: i32, words: &str| {
+            let ran = remove(arguments);
+            assert_eq!((ran.status, ran.err.contains(words)), (status, true), "{format}: {}", ran.err);
+            assert_eq!(place.state(), before, "{format}: {arguments:?}");
+        };
+        refused(&["root-ca", "--yes"], 5, "needs it in its chain");
+        refused(&["--label", "ec", "--label", "server", "--yes"], 5, "last private key");
+        refused(&["extra-ca"], 2, "--yes");
+        refused(&["nobody", "--yes"], 1, "nothing matches");
+        refused(&["--subject", "CN=*", "--yes"], 2, "\\*");
+        refused(&["--sha256", "12", "--yes"], 2, "64 digits");
+        // The whole subject, byte for byte.
+        refused(&["--subject", "CN=Example Test Root CA", "--yes"], 1, "nothing matches");
+        let chain = || {
+            let seen = place.seen(&Passwords::one(OLD));
+            seen.iter().filter(|s| s.kind == "key").map(|s| s.objects.len()).collect::<Vec<_>>()
+        };
+        let long = chain();
+        let ran =
+            remove(&["--subject", "CN=Example Test Root CA,O=Example Test,C=CH", "--yes", "--break-chains"]);
+        assert_eq!(ran.status, 0, "{format}: {}", ran.err);
+        assert!(chain().iter().zip(&long).all(|(now, then)| now + 1 == *then), "{format}: {:?}", chain());
+        let ran = remove(&["--label", "ec", "--label", "server", "--yes", "--last-key"]);
+        assert_eq!(ran.status, 0, "{format}: {}", ran.err);
+        assert!(chain().is_empty());
+    }
+}
+
+#[test]
+fn a_certificate_goes_from_every_store_of_a_tree() {
+    let dir = scratch();
+    let stores = ["a/x.jks", "a/b/x.p12", "a/b/x.kdb", "a/other.jks"];
+    for store in stores {
+        let path = dir.path().join(store);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let from =
+            if store == "a/other.jks" { "java/jks-key-passwords.jks" } else { "p12/jdk17-default.p12" };
+        let mut convert = keyferry();
+        convert.arg("convert").arg(testdata(from)).arg(&path).args(["-q", "--allow-loss"]);
+        must(convert.env("KEYFERRY_PASSWORD", OLD));
+    }
+    let remove = |more: &[&str]| {
+        let mut command = keyferry();
+        command.current_dir(dir.path()).args(["remove", "-r", "a", "--sha256", &extra_hash()]).args(more);
+        run(command.env("KEYFERRY_PASSWORD", OLD))
+    };
+    let before = files(dir.path());
+    let shown = remove(&["--dry-run"]);
+    assert_eq!((shown.status, files(dir.path()) == before), (0, true), "{}", shown.err);
+    assert_eq!(shown.out.matches("- cert \"extra-ca\"").count(), 3, "{}", shown.out);
+    assert_eq!(remove(&[]).status, 2);
+    assert_eq!(files(dir.path()), before);
+    let ran = remove(&["--yes"]);
+    assert_eq!((ran.status, ran.err.matches("1 removed").count()), (0, 3), "{}", ran.err);
+    assert_eq!(remove(&["--yes"]).status, 1);
+    let now = files(dir.path());
+    let untouched = dir.path().join("a/other.jks");
+    assert_eq!(now[&untouched], before[&untouched]);
+}
+
+#[test]
+fn an_entry_comes_out_in_any_form() {
+    let base = Base::of(formats::by_name("kdb").unwrap());
+    let place = &base.place;
+    let extract = |arguments: &[&str]| run(&mut place.command("extract", arguments));
+    let pem = extract(&["server"]);
+    assert_eq!(pem.status, 0, "{}", pem.err);
+    let leaf = pem::parse(&pem.out).unwrap();
+    assert_eq!((leaf.tag(), leaf.contents()), ("CERTIFICATE", &der("rsa.crt")[..]));
+    let chain = extract(&["server", "--chain"]);
+    assert_eq!(pem::parse_many(&chain.out).unwrap().len(), 3, "{}", chain.out);
+    // A certificate on its own has a chain too.
+    assert_eq!(pem::parse_many(extract(&["ec", "--chain"]).out).unwrap().len(), 3);
+    assert_eq!(extract(&["extra-ca", "extra.der"]).status, 0);
+    assert_eq!(std::fs::read(place.path("extra.der")).unwrap(), der("trust1.crt"));
+    assert_eq!(extract(&["extra-ca", "extra.der"]).status, 5, "it is there");
+    assert_eq!(extract(&["extra-ca", "extra.der", "--force"]).status, 0);
+    assert_eq!(extract(&["extra-ca", "extra.arm"]).status, 0);
+    assert!(std::fs::read_to_string(place.path("extra.arm")).unwrap().contains("BEGIN CERTIFICATE"));
+    assert_eq!(extract(&["extra-ca", "--key"]).status, 5);
+    assert_eq!(extract(&["server", "x.p12", "--key", "--to-password", "env:NEW"]).status, 0);
+    let own = Place { dir: scratch(), store: place.path("x.p12"), old: NEW };
+    assert_eq!(
+        own.seen(&Passwords::one(NEW))[0].secret,
+        base.before.iter().find(|s| s.label.as_deref() == Some("server")).unwrap().secret
+    );
+    // The store itself stays, and is no place for it.
+    assert_eq!(extract(&["server", "x.kdb", "--force"]).status, 5);
+    assert_eq!(place.entries(), base.before);
+}
+
+#[test]
+fn trust_is_what_nss_shows() {
+    let base = Base::of(formats::by_name("nss").unwrap());
+    let place = &base.place;
+    std::fs::write(place.path("pw"), OLD).unwrap();
+    let shown = || {
+        let mut command = Command::new("certutil");
+        command
+            .arg("-L")
+            .arg("-d")
+            .arg(format!("sql:{}", place.store.display()))
+            .arg("-f")
+            .arg(place.path("pw"));
+        let out = must(&mut command).out;
+        let line = out.lines().find(|l| l.starts_with("extra-ca ")).unwrap().to_owned();
+        line.rsplit_once(' ').map(|(_, flags)| flags.to_owned()).filter(|f| !f.is_empty()).unwrap_or(line)
+    };
+    let trust = |arguments: &[&str]| run(&mut place.command("trust", &[&["extra-ca"], arguments].concat()));
+    for (arguments, letters) in [
+        (&["--anchor", "server,client"][..], "CT,,"),
+        (&["--anchor", "server", "--distrust", "email"], "C,p,"),
+        (&["--anchor", "all"], "CT,C,C"),
+        (&["--peer", "email", "--anchor", "code"], ",P,C"),
+        (&["Cw,c,p"], "C,c,p"),
+        (&["--none"], ",,"),
+    ] {
+        let ran = trust(arguments);
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.err);
+        let now = shown();
+        assert!(now.trim().ends_with(letters), "{arguments:?}: {now}");
+        assert!(trust(arguments).err.contains("already"), "{arguments:?}");
+    }
+    assert_eq!(trust(&["--anchor", "server", "--distrust", "all"]).status, 2);
+    assert_eq!(trust(&["CT,C"]).status, 2);
+    assert_eq!(trust(&[]).status, 2);
+    // What may not issue is no anchor.
+    assert_eq!(run(&mut place.command("trust", &["server", "--anchor", "server"])).status, 5);
+}
+
+#[test]
+fn a_new_store_is_never_one_that_is_there() {
+    for format in FORMATS.iter().filter(|f| f.carries().many) {
+        let dir = scratch();
+        let name =
+            if format.in_place().is_some() { "db".into() } else { format!("x.{}", format.suffixes()[0]) };
+        let place = Place { store: dir.path().join(name), dir, old: OLD };
+        let create = |files: &[&str]| {
+            let mut command = keyferry();
+            command.current_dir(place.dir.path()).arg("create").arg(place.named(*format)).args(files);
+            if format.carries().password != formats::PasswordUse::Never {
+                command.args(["--to-password", "env:PW"]);
+            }
+            run(command.env("PW", OLD))
+        };
+        let empty = create(&[]);
+        let holds_none = format.name() == "pem";
+        assert_eq!(empty.status, if holds_none { 5 } else { 0 }, "{}: {}", format.name(), empty.err);
+        if holds_none {
+            assert_eq!(create(&[&material("trust1.crt")]).status, 0);
+        }
+        let before = place.state();
+        assert_eq!(create(&[&material("trust2.crt")]).status, 5, "{}", format.name());
+        assert_eq!(place.state(), before, "{}", format.name());
+        assert_eq!(place.load(&Passwords::one(OLD)).entries.len(), usize::from(holds_none));
+        peers_open_empty(&place, *format);
+    }
+    // A stash only where it is wanted, and where there can be one.
+    let dir = scratch();
+    let create = |arguments: &[&str]| {
+        run(keyferry().current_dir(dir.path()).arg("create").args(arguments).env("PW", OLD))
+    };
+    assert_eq!(create(&["a.kdb", "--to-password", "env:PW"]).status, 0);
+    assert_eq!(create(&["b.kdb", "--to-password", "env:PW", "--stash"]).status, 0);
+    assert_eq!(["a.sth", "b.sth"].map(|f| dir.path().join(f).exists()), [false, true]);
+    assert_eq!(create(&["c.jks", "--to-password", "env:PW", "--stash"]).status, 2);
+    assert_eq!(create(&["c.jks"]).status, 4, "nobody said a password");
+    assert_eq!(create(&["nss:db"]).status, 4);
+    assert_eq!(create(&["nss:db", "--to-password", "none"]).status, 0);
+    assert_eq!(create(&["c.kdb", "--to-password", "none"]).status, 4);
+    if !without_gskit() {
+        gskit(&["open-stashed"], &dir.path().join("b.kdb"), &[]);
+    }
+}
+
+/// Its own tool opens a store in which there is nothing.
+fn peers_open_empty(place: &Place, format: &dyn formats::Format) {
+    match format.name() {
+        "jks" | "jceks" | "p12" => {
+            let mut list = Command::new("keytool");
+            let ran = must(list.args(["-list", "-storepass", OLD, "-keystore"]).arg(&place.store));
+            assert!(ran.out.contains("contains 0 entries"), "{}", ran.out);
+        }
+        "nss" => {
+            std::fs::write(place.path("pw"), OLD).unwrap();
+            let mut list = Command::new("certutil");
+            list.arg("-L")
+                .arg("-d")
+                .arg(format!("sql:{}", place.store.display()))
+                .arg("-f")
+                .arg(place.path("pw"));
+            must(&mut list);
+        }
+        "kdb" if !without_gskit() => drop(gskit(&["list"], &place.store, &["--pw", OLD])),
+        _ => {}
+    }
 }

@@ -94,7 +94,7 @@ fn nothing_is_lost_whichever_call_fails() {
 #[test]
 fn no_database_is_left_half_changed_whichever_call_fails() {
     let (out, count) = faults(&["databases"]);
-    assert!(count("scenarios") == 7 && count("kills") >= 500 && count("errors") >= 500, "{out}");
+    assert!(count("scenarios") == 8 && count("kills") >= 500 && count("errors") >= 500, "{out}");
 }
 
 /// Runs the script, which must find nothing wrong; returns what it says, and how often it counted a thing.

@@ -517,7 +517,7 @@ pub fn java_view(path: &Path, password: &str) -> Vec<String> {
 }
 
 /// `key HASH` and `cert HASH`, sorted: what tools see that don't group chains.
-fn view_of_ours(path: &Path, password: &str) -> Vec<String> {
+pub fn view_of_ours(path: &Path, password: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in view(path, password) {
         lines.extend(entry.secret.map(|s| format!("key {s}")));

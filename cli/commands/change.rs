@@ -8,6 +8,7 @@ use crate::place::{StoreArg, shown};
 use crate::secrets::{Passwords, StorePasswords};
 use formats::error::Printable;
 use formats::jobs::edit::{Change, Edit, Edited, edit};
+use formats::jobs::edits::Line;
 use formats::{Ctx, Options, Session};
 use std::ffi::OsStr;
 
@@ -76,15 +77,7 @@ impl<'a> Target<'a> {
 
     /// Says what there is to say of a change; a loss that nobody allowed is a failure.
     pub fn weigh(&self, done: Edited) -> Result<Edited> {
-        for warning in &done.warnings {
-            self.program.ui.warn(&Printable(warning).to_string());
-        }
-        let allow = self.options.loss.allowed();
-        if !done.losses.iter().all(|l| allow.allows(l)) {
-            return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
-        }
-        say_losses(self.program, &done.losses);
-        Ok(done)
+        weigh(self.program, self.options, done)
     }
 
     /// Says one line of the store.
@@ -93,4 +86,26 @@ impl<'a> Target<'a> {
         let planned = if self.options.dry_run && done.changed { "; nothing was written" } else { "" };
         self.program.ui.note(&format!("{}: {line}{saved}{planned}", Printable(&self.arg.name())));
     }
+}
+
+/// Says what there is to say of a change; a loss that nobody allowed is a failure.
+pub fn weigh(program: &Program, options: &ChangeOptions, done: Edited) -> Result<Edited> {
+    for warning in &done.warnings {
+        program.ui.warn(&Printable(warning).to_string());
+    }
+    let allow = options.loss.allowed();
+    if !done.losses.iter().all(|l| allow.allows(l)) {
+        return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
+    }
+    say_losses(program, &done.losses);
+    Ok(done)
+}
+
+/// An entry in a line of a report.
+pub fn said(line: &Line) -> String {
+    let subject = match &*line.subject {
+        "" => String::new(),
+        subject => format!(": {}", Printable(subject)),
+    };
+    format!("{} \"{}\"{subject}", line.kind, Printable(&line.label))
 }

@@ -108,7 +108,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     finish(program, &to, &allow, done)
 }
 
-fn finish(program: &Program, to: &Destination, allow: &AllowLoss, done: Converted) -> Result {
+/// Says how it ended, and writes what goes to standard output.
+pub fn finish(program: &Program, to: &Destination, allow: &AllowLoss, done: Converted) -> Result {
     let ui = &program.ui;
     for warning in &done.warnings {
         ui.warn(&Printable(warning).to_string());
@@ -137,7 +138,7 @@ pub fn say_losses(program: &Program, losses: &[Loss]) {
 }
 
 /// `1 key, 150 certificates`.
-fn counted(counts: &[(ItemKind, usize)]) -> String {
+pub fn counted(counts: &[(ItemKind, usize)]) -> String {
     let some = counts.iter().filter(|(_, n)| *n > 0);
     let words: Vec<String> = some.map(|(kind, n)| format!("{n} {}", plural(*kind, *n))).collect();
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }

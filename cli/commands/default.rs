@@ -5,9 +5,9 @@ use super::change::{ChangeOptions, Target};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use formats::error::Printable;
+use formats::jobs::edits::set_default;
 use formats::jobs::{Input, load};
-use formats::model::{Item, Store};
-use formats::{Ctx, Error, Format, Options};
+use formats::{Ctx, Options};
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -40,7 +40,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         return show(program, &StoreArg::parse_existing(&program.ui, &args.store));
     };
     let target = Target::new(program, &args.store, &[], &args.change)?;
-    let done = target.edit(&|store, format| set(store, format, label))?;
+    let done = target.edit(&|store, format| set_default(store, format, label))?;
     let outcome = match (done.changed, args.change.dry_run) {
         (true, false) => "is the default now",
         (true, true) => "would be the default",
@@ -64,26 +64,4 @@ fn show(program: &Program, arg: &StoreArg) -> Result {
     }
     out.flush()?;
     if defaults.is_empty() { Err(Failure::No) } else { Ok(()) }
-}
-
-fn set(store: &mut Store, format: &'static dyn Format, label: &str) -> formats::Result<bool> {
-    if !format.marks_default() {
-        return Err(Error::unsupported(format!("{} marks no key as the default", format.name())));
-    }
-    let is_it = |e: &formats::model::Entry| e.label_text() == label && matches!(e.item, Item::Key { .. });
-    if !store.entries.iter().any(is_it) {
-        let there = store.entries.iter().any(|e| e.label_text() == label);
-        return Err(Error::refused(match there {
-            true => format!("\"{label}\" is no key with a certificate"),
-            false => format!("no entry has the label \"{label}\""),
-        })
-        .hint("keyferry list --kind key shows the keys"));
-    }
-    let mut changed = false;
-    for entry in &mut store.entries {
-        let wanted = is_it(entry);
-        changed |= entry.default != wanted;
-        entry.default = wanted;
-    }
-    Ok(changed)
 }

@@ -3,12 +3,15 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod add;
 mod change;
 mod completions;
 mod convert;
+mod create;
 mod crl;
 mod default;
 mod diff;
+mod extract;
 mod help_page;
 mod keygen;
 mod keys;
@@ -18,13 +21,17 @@ mod nss;
 mod options;
 mod passwd;
 mod prune;
+mod random;
 mod rebuild;
+mod remove;
+mod rename;
 mod renew;
 mod request;
 mod rollback;
 mod show;
 mod stash;
 mod status;
+mod trust;
 mod unstash;
 
 use crate::error::{Failure, Result};
@@ -66,8 +73,15 @@ const COMMANDS: &[Entry] = commands! {
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;
     "prune" prune "Delete old generations that are no longer needed" false;
+    "create" create "Create a store, empty or with what files hold" false;
+    "add" add "Add certificates and keys to a store" false;
+    "extract" extract "Write one entry into a file" false;
+    "remove" remove "Remove entries from stores" false;
+    "rename" rename "Give an entry another label" false;
+    "trust" trust "Set what a certificate is trusted for" false;
     "default" default "Show or set a store's default key" false;
     "passwd" passwd "Change the password of a store and its keys, or of one key" false;
+    "random" random "Print a random password" false;
     "stash" stash "Write a store's password into the stash beside it" false;
     "unstash" unstash "Print the password in a stash" false;
     "nss" nss "Show or change what only NSS databases have" false;

@@ -48,6 +48,11 @@ pub trait Format: Sync {
         false
     }
 
+    /// Whether labels come back in lower case.
+    fn folds_labels(&self) -> bool {
+        false
+    }
+
     /// Whether each key may have a password of its own, unlike the store's.
     fn own_key_passwords(&self) -> bool {
         false

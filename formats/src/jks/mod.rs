@@ -63,6 +63,10 @@ impl Format for Jks {
         format == layout::FACTS
     }
 
+    fn folds_labels(&self) -> bool {
+        true
+    }
+
     fn own_key_passwords(&self) -> bool {
         true
     }
@@ -115,6 +119,10 @@ impl Format for Jceks {
 
     fn keeps(&self, format: &str) -> bool {
         format == layout::FACTS
+    }
+
+    fn folds_labels(&self) -> bool {
+        true
     }
 
     fn own_key_passwords(&self) -> bool {

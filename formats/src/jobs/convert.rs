@@ -68,74 +68,111 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
     let store = select(loaded.store, job)?;
     let same_password = || same_password(&job.from.ctx, &job.to_ctx);
     let from = job.from.source.path();
-    let (mut store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
+    let (store, losses) = prepare(store, &job.from.ctx, job.to_format, &same_password)
         .map_err(|e| e.in_format(loaded.format.name()).in_file(from))?;
     report.losses = losses;
-    if matches!(job.to, Output::Memory) {
-        without_companions(&mut store, job.to_format, &mut report.losses);
-    }
-    report.counts = counts(&store);
-    let build =
-        Build { store: &store, base: None, format: job.to_format, ctx: &job.to_ctx, allow: &job.allow };
-    match job.to {
-        Output::Memory if !job.to_format.folder_files().is_empty() => {
-            return Err(Error::refused(format!(
-                "a {} store is a folder, which can't go to standard output",
-                job.to_format.name()
-            )));
-        }
-        Output::Memory => {
-            let mut staging = Staging::stream();
-            report.written = build.stage(&mut staging, &mut report.losses)?;
-            report.bytes = if report.written { staging.into_memory() } else { None };
-        }
-        Output::File(path) => to_file(job, &build, path, &mut report).map_err(|e| e.in_file(path))?,
-    }
+    let to = Delivery {
+        to: job.to,
+        format: job.to_format,
+        ctx: job.to_ctx,
+        allow: &job.allow,
+        force: job.force,
+        dry_run: false,
+        on_step: job.on_step,
+    };
+    to.deliver(store, &mut report)?;
     Ok(report)
 }
 
-fn to_file(job: &Convert<'_>, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
-    let target = storeset::resolve(path)?;
-    let folder = !job.to_format.folder_files().is_empty();
-    if folder && storeset::is_there(&target)? && !is_empty_folder(&target) {
-        return Err(Error::refused("exists already, and a folder is never exchanged")
-            .hint("name a new folder; keyferry rebuild changes an existing database where it is"));
-    }
-    let exists = !folder && storeset::is_there(&target)?;
-    if exists && !job.force {
-        return Err(Error::refused("exists already").hint("--force replaces it and keeps one old generation"));
-    }
-    // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
-    if !folder {
-        storeset::replaceable(&target)?;
-    }
-    let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
-    if !exists {
-        storeset::clear_leftovers(&target);
-    }
-    let expected = if exists { Source::open(&target)?.identity() } else { None };
-    let mut staging = Staging::beside(&target);
-    report.written = build.stage(&mut staging, &mut report.losses)?;
-    if report.written {
-        let how = storeset::Commit {
-            store: &target,
-            expected,
-            content: None,
-            companions: job.to_format.companions(),
-            on_step: job.on_step,
-        };
-        let committed = storeset::commit(staging, &how)?;
-        if committed.is_set() {
-            let detail = "its companions changed with it; a program that was just opening them may have to start again";
-            report.losses.push(Loss::new(LossKind::Note, "", detail));
+/// Where a prepared store goes that is new there.
+pub(super) struct Delivery<'a> {
+    pub to: Output<'a>,
+    pub format: &'static dyn Format,
+    /// Its password and options.
+    pub ctx: Ctx<'a>,
+    pub allow: &'a AllowLoss,
+    /// Replace what is there.
+    pub force: bool,
+    /// All but the writing.
+    pub dry_run: bool,
+    pub on_step: &'a dyn Fn(Step) -> Result<()>,
+}
+
+impl Delivery<'_> {
+    /// Stages it, reads it back, moves it into place. `report` holds the losses so far.
+    pub(super) fn deliver(&self, mut store: Store, report: &mut Converted) -> Result<()> {
+        if matches!(self.to, Output::Memory) {
+            without_companions(&mut store, self.format, &mut report.losses);
         }
-        report.old.clone_from(&committed.old);
-        // The store is the new one whatever becomes of the old.
-        if exists && let Err(e) = storeset::prune(&target, 1, 0, job.to_ctx.session.now_ms, false) {
-            report.warnings.push(e.to_string());
+        report.counts = counts(&store);
+        let build =
+            Build { store: &store, base: None, format: self.format, ctx: &self.ctx, allow: self.allow };
+        match self.to {
+            Output::Memory if !self.format.folder_files().is_empty() => {
+                return Err(Error::refused(format!(
+                    "a {} store is a folder, which can't go to standard output",
+                    self.format.name()
+                )));
+            }
+            Output::Memory => {
+                let mut staging = Staging::stream();
+                report.written = build.stage(&mut staging, &mut report.losses)?;
+                report.bytes = if report.written { staging.into_memory() } else { None };
+            }
+            Output::File(path) => self.to_file(&build, path, report).map_err(|e| e.in_file(path))?,
         }
+        Ok(())
     }
-    Ok(())
+
+    fn to_file(&self, build: &Build<'_>, path: &Path, report: &mut Converted) -> Result<()> {
+        let target = storeset::resolve(path)?;
+        let folder = !self.format.folder_files().is_empty();
+        if folder && storeset::is_there(&target)? && !is_empty_folder(&target) {
+            return Err(Error::refused("exists already, and a folder is never exchanged")
+                .hint("name a new folder; keyferry rebuild changes an existing database where it is"));
+        }
+        let exists = !folder && storeset::is_there(&target)?;
+        if exists && !self.force {
+            return Err(
+                Error::refused("exists already").hint("--force replaces it and keeps one old generation")
+            );
+        }
+        // Nobody but us can be at work on a store that isn't there; a lock file beside each new one is litter.
+        if !folder {
+            storeset::replaceable(&target)?;
+        }
+        if self.dry_run && !folder {
+            report.written = build.stage(&mut Staging::memory(), &mut report.losses)?;
+            return Ok(());
+        }
+        let _lock = exists.then(|| storeset::Lock::take(&target)).transpose()?;
+        if !exists {
+            storeset::clear_leftovers(&target);
+        }
+        let expected = if exists { Source::open(&target)?.identity() } else { None };
+        let mut staging = Staging::beside(&target);
+        report.written = build.stage(&mut staging, &mut report.losses)?;
+        if report.written && !self.dry_run {
+            let how = storeset::Commit {
+                store: &target,
+                expected,
+                content: None,
+                companions: self.format.companions(),
+                on_step: self.on_step,
+            };
+            let committed = storeset::commit(staging, &how)?;
+            if committed.is_set() {
+                let detail = "its companions changed with it; a program that was just opening them may have to start again";
+                report.losses.push(Loss::new(LossKind::Note, "", detail));
+            }
+            report.old.clone_from(&committed.old);
+            // The store is the new one whatever becomes of the old.
+            if exists && let Err(e) = storeset::prune(&target, 1, 0, self.ctx.session.now_ms, false) {
+                report.warnings.push(e.to_string());
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_empty_folder(path: &Path) -> bool {

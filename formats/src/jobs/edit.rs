@@ -96,8 +96,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
         return Ok(report);
     }
     if let (Some(in_place), Some(to)) = (in_place, &job.to) {
-        let apply =
-            |before: Option<&dyn Fn() -> Result<()>>| in_place.change_password(&path, before, &job.ctx, to);
+        let apply = |before: Option<Before<'_>>| in_place.change_password(&path, before, &job.ctx, to);
         changed_in_place(job, &path, in_place, &apply, &mut report)?;
         return Ok(report);
     }
@@ -105,7 +104,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
         prepare(store, &job.ctx, format, &|| Ok(true)).map_err(|e| e.in_format(format.name()))?;
     report.losses = losses;
     if let Some(in_place) = in_place {
-        let apply = |before: Option<&dyn Fn() -> Result<()>>| in_place.apply(&path, &store, before, &job.ctx);
+        let apply = |before: Option<Before<'_>>| in_place.apply(&path, &store, before, &job.ctx);
         changed_in_place(job, &path, in_place, &apply, &mut report)?;
         return Ok(report);
     }
@@ -136,11 +135,15 @@ fn in_place_of(job: &Edit<'_>, source: &Source) -> Result<Option<&'static dyn In
     Ok(job.format.map_or_else(|| detect(&source.probe()?), Ok)?.in_place())
 }
 
+/// Does the change, or with no callback only finds out what it would lose (see [`InPlace::apply`]).
+type Apply<'a> = &'a dyn Fn(Option<Before<'_>>) -> Result<Vec<Loss>>;
+type Before<'a> = &'a dyn Fn() -> Result<()>;
+
 fn changed_in_place(
     job: &Edit<'_>,
     path: &Path,
     in_place: &dyn InPlace,
-    apply: &dyn Fn(Option<&dyn Fn() -> Result<()>>) -> Result<Vec<Loss>>,
+    apply: Apply<'_>,
     report: &mut Edited,
 ) -> Result<()> {
     report.losses.extend(apply(None)?);

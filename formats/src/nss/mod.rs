@@ -39,7 +39,19 @@ use crate::place::{Probe, Source, Staging};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-pub use trust::Words;
+pub use decode::NAME;
+pub use trust::{ATTR as WORDS, Words};
+
+/// The words that an entry's trust is in, as far as they are believed.
+pub fn words(entry: &Entry) -> Words {
+    let kept = entry.attr(NAME, WORDS).and_then(Words::of_attr);
+    kept.or_else(|| entry.trust.as_ref().map(Words::of_trust)).unwrap_or(Words::none())
+}
+
+/// Takes from an entry what words of its own it has, for its trust changes.
+pub fn forget_words(entry: &mut Entry) {
+    entry.attrs.retain(|a| !(a.format == NAME && a.id == WORDS));
+}
 
 /// NSS databases.
 pub struct Nss;

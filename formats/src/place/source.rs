@@ -103,6 +103,19 @@ pub struct Probe<'a> {
     pub directory: bool,
 }
 
+/// Opens what is at `path`, if it is a file. Not being told is an error: a companion that is taken for none would
+/// be left behind, or lost.
+pub(super) fn if_file(path: &Path) -> Result<Option<Source>> {
+    match path.metadata() {
+        Ok(meta) if meta.is_file() => Source::open(path).map(Some),
+        Ok(_) => Ok(None),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(e) => Err(cannot_read(e).in_file(path)),
+    }
+}
+
 impl Source {
     /// A larger file is no keystore; refusing it bounds memory.
     pub(crate) const LIMIT: u64 = 2 << 30;
@@ -181,10 +194,7 @@ impl Source {
             (Companions::Siblings, _) => None,
         };
         let path = beside.map(|p| p.with_extension(suffix));
-        match path.filter(|p| *p != self.path && p.is_file()) {
-            Some(path) => Source::open(&path).map(Some),
-            None => Ok(None),
-        }
+        path.filter(|p| *p != self.path).map_or(Ok(None), |path| if_file(&path))
     }
 
     /// The size in bytes. A pipe is read to its end for it.

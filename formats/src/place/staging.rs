@@ -75,7 +75,7 @@ impl Staging {
     /// What stands beside the target now as `NAME.suffix`; nothing for memory.
     pub fn current(&self, suffix: &str) -> Result<Option<Source>> {
         let path = self.target.as_ref().map(|t| t.with_extension(suffix));
-        path.filter(|p| Some(p) != self.target.as_ref() && p.is_file()).map(|p| Source::open(&p)).transpose()
+        path.filter(|p| Some(p) != self.target.as_ref()).map_or(Ok(None), |p| super::source::if_file(&p))
     }
 
     /// A companion of the store, `NAME.suffix`.

@@ -1,0 +1,222 @@
+//! Entries of other files put into a store.
+
+use super::{Line, Template};
+use crate::asn1::cert_fields;
+use crate::error::{Error, Result};
+use crate::format::{Format, Labels};
+use crate::jobs::labels::made_from;
+use crate::jobs::select::{by_label, folded};
+use crate::jobs::{Input, Map, load};
+use crate::model::{Entry, Item, Label, Store, Trust};
+use std::path::PathBuf;
+
+/// What a file holds, read and with its keys open: their passwords are that file's.
+pub struct Incoming {
+    /// The file.
+    pub path: PathBuf,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+    /// What the reader had to say.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a file whole, or the one entry with this label; what can't be read of it is an error, for nobody would
+/// miss it later.
+pub fn incoming(input: &Input<'_>, label: Option<&str>) -> Result<Incoming> {
+    let path = input.source.path();
+    let mut loaded = load(input)?;
+    input.source.unchanged()?;
+    let format = loaded.format.name();
+    let named = |e: Error| e.in_format(format).in_file(path);
+    if let Some(defect) = loaded.store.defects.first() {
+        return Err(named(
+            Error::malformed(format!("it is damaged: {}", defect.message())).at_if(defect.place().offset),
+        ));
+    }
+    if let Some(label) = label {
+        let at = by_label(&loaded.store, label, loaded.format).map_err(named)?;
+        loaded.store.entries = vec![loaded.store.entries.swap_remove(at)];
+    }
+    for entry in &loaded.store.entries {
+        if let Some(secret) = entry.secret() {
+            secret.open(&input.ctx).map_err(|e| named(e.in_entry(entry.label_text())))?;
+        }
+    }
+    Ok(Incoming { path: path.to_owned(), entries: loaded.store.entries, warnings: loaded.store.warnings })
+}
+
+/// How entries are put in.
+#[derive(Clone, Debug, Default)]
+pub struct Adding {
+    /// The labels they get; `None`: as their file has them, else by their subject.
+    pub label: Option<Template>,
+    /// Trust of certificates on their own; `None`: what their file says, else the format's usual.
+    pub trust: Option<Trust>,
+    /// Leave private and secret keys out; of a key its certificates come.
+    pub certs_only: bool,
+}
+
+/// What came in.
+#[derive(Clone, Debug, Default)]
+pub struct Added {
+    /// New entries, under the labels that they got.
+    pub came: Vec<Line>,
+    /// Entries of the files that the store had, under its own labels.
+    pub there: Vec<Line>,
+}
+
+/// Puts every entry in that the store does not hold, which the bytes of its certificate tell.
+///
+/// A label that is taken gets a number, unless it was asked for in so many words: that is `Kind::Refused`.
+pub fn add(store: &mut Store, format: &dyn Format, files: &[Incoming], how: &Adding) -> Result<Added> {
+    let mut known = Known::of(store);
+    let mut names = Names::of(store, format);
+    let mut out = Added::default();
+    for file in files {
+        for entry in file.entries.iter().flat_map(|e| wanted(e, how)) {
+            if let Some(at) = known.place(&entry, store) {
+                out.there.push(Line::of(&store.entries[at]));
+                continue;
+            }
+            let mut entry = entry;
+            if let (Some(trust), Item::Cert(_)) = (&how.trust, &entry.item) {
+                entry.trust = Some(trust.clone());
+            }
+            entry.label = match &how.label {
+                Some(template) => {
+                    let label = template.apply(&entry, &file.path);
+                    if template.is_plain() && names.has(&label, &entry) {
+                        return Err(Error::refused(format!("the label \"{label}\" is taken"))
+                            .hint("a label of fields, such as {cn}, gives each entry one of its own"));
+                    }
+                    Some(Label::from(label))
+                }
+                None => entry.label.take().filter(|l| !l.bytes().is_empty()),
+            };
+            names.give(&mut entry);
+            let replaces = known.lone(&entry, format);
+            out.came.push(Line::of(&entry));
+            match replaces {
+                // Where a certificate is there once, it goes over to its key, with the name that it has.
+                Some(at) => {
+                    entry.label = store.entries[at].label.clone().or(entry.label.take());
+                    store.entries[at] = entry;
+                }
+                None => store.entries.push(entry),
+            }
+            known.note(store);
+        }
+    }
+    Ok(out)
+}
+
+/// What of an entry is to come.
+fn wanted(entry: &Entry, how: &Adding) -> Vec<Entry> {
+    match &entry.item {
+        Item::Key { chain, .. } if how.certs_only => {
+            let links = chain.iter().enumerate().map(|(at, link)| {
+                let label = if at == 0 { entry.label.clone() } else { link.label.clone() };
+                Entry { label, ..Entry::new(Item::Cert(link.cert.clone())) }
+            });
+            links.collect()
+        }
+        Item::Symmetric(_) | Item::Request { .. } if how.certs_only => Vec::new(),
+        _ => vec![Entry { default: false, authenticated: None, ..entry.clone() }],
+    }
+}
+
+/// The objects that a store holds.
+struct Known {
+    places: Map<crate::model::Der, usize>,
+    seen: usize,
+}
+
+impl Known {
+    fn of(store: &Store) -> Self {
+        let mut out = Known { places: Map::default(), seen: 0 };
+        out.note(store);
+        out
+    }
+
+    /// Takes note of what came since. A key stands for its certificate before a certificate alone.
+    fn note(&mut self, store: &Store) {
+        for (at, entry) in store.entries.iter().enumerate().skip(self.seen.saturating_sub(1)) {
+            if let Some(object) = entry.object() {
+                let is_key = matches!(entry.item, Item::Key { .. });
+                let place = self.places.entry(object.clone()).or_insert(at);
+                if is_key {
+                    *place = at;
+                }
+            }
+        }
+        self.seen = store.entries.len();
+    }
+
+    /// Where the store has the same: a key's certificate counts for a certificate, not the other way round.
+    fn place(&self, entry: &Entry, store: &Store) -> Option<usize> {
+        let at = *self.places.get(entry.object()?)?;
+        let there = store.entries.get(at)?;
+        let brings_key = matches!(entry.item, Item::Key { .. }) && !matches!(there.item, Item::Key { .. });
+        (!brings_key).then_some(at)
+    }
+
+    /// The certificate alone that a key's entry takes the place of, in a format that has each once.
+    fn lone(&self, entry: &Entry, format: &dyn Format) -> Option<usize> {
+        let once = format.flat() || matches!(format.carries().labels, Labels::BySubject);
+        let is_key = matches!(entry.item, Item::Key { .. });
+        self.places.get(entry.object()?).copied().filter(|_| once && is_key)
+    }
+}
+
+/// The labels that are taken, and by which subjects.
+struct Names<'a> {
+    format: &'a dyn Format,
+    taken: Map<String, Vec<Vec<u8>>>,
+}
+
+impl<'a> Names<'a> {
+    fn of(store: &Store, format: &'a dyn Format) -> Self {
+        let mut out = Names { format, taken: Map::default() };
+        for entry in store.entries.iter().filter(|e| e.label.is_some()) {
+            out.take(&entry.label_text(), entry);
+        }
+        out
+    }
+
+    fn take(&mut self, label: &str, entry: &Entry) {
+        let key = folded(label, self.format).into_owned();
+        self.taken.entry(key).or_default().push(subject(entry));
+    }
+
+    fn has(&self, label: &str, entry: &Entry) -> bool {
+        let by = self.taken.get(&*folded(label, self.format));
+        by.is_some_and(|by| match self.format.carries().labels {
+            Labels::BySubject => by.iter().any(|s| *s != subject(entry)),
+            _ => true,
+        })
+    }
+
+    /// Makes the entry's label one that is free, where the format has labels.
+    fn give(&mut self, entry: &mut Entry) {
+        let text = match (self.format.carries().labels, &entry.label) {
+            (Labels::None, _) | (Labels::Optional, None) => return,
+            (_, Some(label)) => label.text().into_owned(),
+            (_, None) => made_from(entry),
+        };
+        let mut free = text.clone();
+        let mut n = 2;
+        while self.has(&free, entry) {
+            free = format!("{text} #{n}");
+            n += 1;
+        }
+        self.take(&free, entry);
+        // One that isn't text stays as it is.
+        if free != text || entry.label.as_ref().is_none_or(|l| l.as_str().is_some()) {
+            entry.label = Some(Label::from(free));
+        }
+    }
+}
+
+fn subject(entry: &Entry) -> Vec<u8> {
+    entry.certificate().and_then(|c| cert_fields(c).ok()).map(|f| f.subject.to_vec()).unwrap_or_default()
+}
