@@ -1,8 +1,8 @@
 //! Keys, requests, certificates and revocation lists, between us and OpenSSL, keytool, certutil and GSKit: each
 //! asks for certificates that we sign, and signs what we ask for.
 
-use crate::kdb::{TlsServer, gskit, oracle, without_gskit};
 use crate::docs::shown_commands;
+use crate::kdb::{TlsServer, gskit, oracle, without_gskit};
 use crate::support::{Ran, keyferry, must, root, run, scratch};
 use formats::asn1::cert_fields;
 use formats::jobs::revocation::{OcspRequest, Status, by_crl};
@@ -593,13 +593,23 @@ fn the_page_about_requests_runs() {
     let commands = shown_commands(&page);
     for command in &commands {
         let mut shell = Command::new("sh");
-        shell.args(["-ec", command]).current_dir(lab.path()).env("PATH", &path).env("KEYFERRY_PASSWORD", PASSWORD);
+        shell
+            .args(["-ec", command])
+            .current_dir(lab.path())
+            .env("PATH", &path)
+            .env("KEYFERRY_PASSWORD", PASSWORD);
         must(&mut shell);
     }
     assert!(commands.len() >= 18, "only {} commands", commands.len());
     // What the page says has come about.
-    let list = must(keyferry().args(["list", "--json"]).arg(lab.path().join("alice.kdb")).env("KEYFERRY_PASSWORD", PASSWORD));
+    let list = must(
+        keyferry()
+            .args(["list", "--json"])
+            .arg(lab.path().join("alice.kdb"))
+            .env("KEYFERRY_PASSWORD", PASSWORD),
+    );
     let rows: Vec<Value> = serde_json::from_str(&list.out).unwrap();
-    let keys: Vec<&str> = rows.iter().filter(|r| r["kind"] == "key").map(|r| r["label"].as_str().unwrap()).collect();
+    let keys: Vec<&str> =
+        rows.iter().filter(|r| r["kind"] == "key").map(|r| r["label"].as_str().unwrap()).collect();
     assert!(keys.contains(&"alice") && keys.iter().any(|k| k.starts_with("alice (old ")), "{keys:?}");
 }

@@ -269,8 +269,9 @@ pub fn recreate(
     let made = Der::new(sign_request(&pkcs8, &subject, digest)?);
     let Some(entry) = store.entries.get_mut(found.at) else { return Ok((made, false)) };
     let changed = match &mut entry.item {
-        Item::Request { csr, .. } => {
+        Item::Request { csr, key } => {
             *csr = made.clone();
+            *key = Some(secret(pkcs8));
             true
         }
         Item::Key { chain, .. } if chain.is_empty() => {
@@ -360,8 +361,10 @@ pub fn receive(
     let known: Vec<Der> = all_certificates(store).collect();
     let Some(entry) = store.entries.get(place) else { return Ok(None) };
     let Some(key) = entry.secret().cloned() else { return Ok(None) };
+    // In its new place nothing stands that could be kept.
+    let key = secret(key.open(ctx)?.bytes.clone());
     let label = shown(entry).into_owned();
-    let fresh = Item::Key { key, chain: chain.iter().cloned().map(Link::from).collect() };
+    let fresh = Item::Key { key: Arc::clone(&key), chain: chain.iter().cloned().map(Link::from).collect() };
     let waits = waits(entry, format, ctx)?.is_some();
     let mut done = Received {
         label: label.clone(),
@@ -383,6 +386,9 @@ pub fn receive(
         }
     } else {
         // The same key with another certificate: the old one stays beside it.
+        if let Some(Item::Key { key: own, .. }) = store.entries.get_mut(place).map(|e| &mut e.item) {
+            *own = key;
+        }
         store.entries.push(Entry::new(fresh).with_label(format!("{label}{SUCCESSOR}")));
         let place = store.entries.len() - 1;
         match activate {
