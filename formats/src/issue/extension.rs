@@ -257,14 +257,14 @@ impl Name {
             _ if text.contains("://") => ("uri", text),
             _ => return Err(Self::bad(text, "dns:, ip:, email:, uri: or dn: is wanted before it")),
         };
-        let plain =
-            |tag: u8| match value.is_ascii() && !value.is_empty() && !value.contains(char::is_whitespace) {
-                true => Ok(tlv(tag, value.as_bytes())),
-                false => Err(Self::bad(
-                    text,
-                    "only ASCII without blanks stands here; names of other letters go as xn--",
-                )),
-            };
+        let plain = |tag: u8| {
+            // Commas are for lists, which the caller makes; only a URI may hold one.
+            let odd = |c: char| !c.is_ascii_graphic() || (c == ',' && tag != 0x86);
+            match value.is_empty() || value.contains(odd) {
+                true => Err(Self::bad(text, "letters outside ASCII, blanks and commas don't stand in it")),
+                false => Ok(tlv(tag, value.as_bytes())),
+            }
+        };
         Ok(Name(match word {
             "email" => plain(0x81)?,
             "uri" => plain(0x86)?,
@@ -332,7 +332,7 @@ mod tests {
         ] {
             assert_eq!(Name::parse(text).expect(text).text(), want);
         }
-        for bad in ["dns:", "ip:x", "dns:a b", "weird:x", "dns:ü.example"] {
+        for bad in ["dns:", "ip:x", "dns:a b", "weird:x", "dns:ü.example", "a@b,dns:c"] {
             assert!(Name::parse(bad).is_err(), "{bad}");
         }
     }
