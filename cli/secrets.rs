@@ -9,6 +9,7 @@ use crate::place::StoreArg;
 use crate::ui::Ui;
 use formats::model::Password;
 use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -86,6 +87,8 @@ pub struct Passwords<'a> {
     keys: Vec<(Option<String>, usize)>,
     to: Option<usize>,
     inherited: Mutex<Option<Answer>>,
+    /// What a person has said of a store: a command that opens it twice asks once.
+    asked: Mutex<HashMap<(String, Asking), Answer>>,
 }
 
 /// The texts of the options, as they were given.
@@ -110,6 +113,7 @@ impl<'a> Passwords<'a> {
             keys: Vec::new(),
             to: None,
             inherited: Mutex::new(None),
+            asked: Mutex::default(),
         };
         for text in given.password {
             let (name, slot) = all.scoped("--password", "[STORE=]SPEC", text)?;
@@ -358,7 +362,7 @@ fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// How a person is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Asking {
     /// For this store; an empty answer means that there is no password.
     Once,
@@ -403,7 +407,7 @@ impl StorePasswords<'_> {
                 Some(password) => Some(password),
                 None if !may_ask || self.asking == Asking::OnceForAll => return Ok(None),
                 None if !terminal() => None,
-                None => ask(&self.name, self.asking)?,
+                None => self.ask()?,
             },
         };
         *answer = Some(found.clone());
@@ -424,9 +428,20 @@ impl StorePasswords<'_> {
         }
     }
 
+    fn ask(&self) -> formats::Result<Answer> {
+        let mut asked = lock(&self.all.asked);
+        let key = (self.name.clone(), self.asking);
+        if let Some(answer) = asked.get(&key) {
+            return Ok(answer.clone());
+        }
+        let answer = ask(&self.name, self.asking)?;
+        asked.insert(key, answer.clone());
+        Ok(answer)
+    }
+
     fn prompt(&self) -> formats::Result<Answer> {
         if self.asking != Asking::OnceForAll {
-            return require_terminal(&self.name).and_then(|()| match ask(&self.name, self.asking)? {
+            return require_terminal(&self.name).and_then(|()| match self.ask()? {
                 // Asked on purpose: the empty answer is the empty password.
                 None => Ok(Some(password(Vec::new()))),
                 answer => Ok(answer),

@@ -105,7 +105,7 @@ class World:
         self.key = java / 'jks-basic.jks'
         self.whole = java / 'jks-truststore.jks'
         self.part = inputs / 'part.jks'
-        self.added = java / 'material' / 'trust2.crt'
+        self.added = java / 'material' / 'rsa2.crt'
         self.must(['convert', self.whole, self.part, '--label', 'root-ca', '--label', 'same-2'], inputs)
 
     def environment(self):
@@ -164,6 +164,7 @@ def scenarios(world):
                        looks=store == 'a.jks')
     # Changes of single entries go the same way.
     yield Scenario('add-p12', ['add', 'a.p12', world.added], ['a.p12'], fresh('a.p12'))
+    yield Scenario('add-jks', ['add', 'a.jks', world.added], ['a.jks'], fresh('a.jks'))
     yield Scenario('default-kdb', ['default', 'a.kdb', 'server'], ['a.kdb'], fresh('a.kdb'))
     yield Scenario('create', world.rebuild(['a.jks'], world.part, '--key', world.key), ['a.jks'], looks=True)
     # Two files: the stash goes into place before the store.
@@ -357,7 +358,7 @@ class Databases:
     Each fault is tried twice: once certutil is the first to open the database afterwards, once the program is.
     """
 
-    def __init__(self, world, name, command, prepare=(), wal=False, status=0, forward=None, fewer=False):
+    def __init__(self, world, name, command, prepare=(), wal=False, status=0, forward=None, fewer=False, full=False):
         self.world, self.name, self.command, self.expected = world, name, command, status
         self.home = world.top / name
         self.template = self.home / 'template'
@@ -374,7 +375,7 @@ class Databases:
         ran = world.run(command, work, strace(log, []))
         if ran.returncode != status:
             raise SystemExit(f'{name}: status {ran.returncode}\n{text(ran.stderr)}')
-        self.faults = list(sampled(find_faults(log.read_text(errors='replace'), str(work), Scenario(name, [], [])), fewer))
+        self.faults = list(sampled(find_faults(log.read_text(errors='replace'), str(work), Scenario(name, [], [])), fewer, full))
         self.after = self.state(work)
         self.lists = [self.certutil(self.template), self.certutil(work)]
         # Where the command takes its change back, what was in between is seen in another run.
@@ -488,9 +489,10 @@ def is_hot(journal):
     return journal.read_bytes()[:1] not in (b'', b'\0')
 
 
-def sampled(faults, fewer):
+def sampled(faults, fewer, full=False):
     """A database has a call for each page. Of a row of calls that do the same to one file, the first, the last and
-    every twentieth are tried, and one error; with `fewer` only once, and not for locks."""
+    every twentieth are tried, and one error (with `full` that of a full disk, where there is one); with `fewer` only
+    once, and not for locks."""
     place = lambda f: (f.call, re.sub(r'-mj\w+|\.\w+\.new\.tmp', '', re.search(r'[<"][^>"]*[>"]|$', f.line).group()))
     calls = []
     for fault in faults:
@@ -502,11 +504,12 @@ def sampled(faults, fewer):
         after = calls[at + 1][1] if at + 1 < len(calls) else None
         if (before, after) == (here, here) and at % 20:
             continue
+        no_room = full and any(f.what == 'error=ENOSPC' for f in tries)
         for fault in tries:
             if fewer and (fault.call == 'fcntl' or fault.lasting):
                 continue
             # Nothing changes where a lock is taken or given up.
-            if fault.what == 'error=EIO' or fault.what == 'signal=KILL' and fault.call != 'fcntl':
+            if fault.what == ('error=ENOSPC' if no_room else 'error=EIO') or fault.what == 'signal=KILL' and fault.call != 'fcntl':
                 yield fault
 
 
@@ -521,8 +524,8 @@ def databases(world):
         'nss-log': lambda n: Databases(world, n, part, fresh, wal=True, fewer=True),
         'nss-rollback': lambda n: Databases(world, n, ['rollback', 'nss:db'], fresh, fewer=True),
         'nss-taken-back': lambda n: Databases(world, n, [*part, '--exec', 'exit 3'], fresh, status=7, forward=part, fewer=True),
-        'nss-passwd': lambda n: Databases(world, n, ['passwd', 'nss:db', '--to-password', 'pass:Other-1'], fresh, fewer=True),
-        'nss-add': lambda n: Databases(world, n, ['add', 'nss:db', world.added], fresh, fewer=True),
+        'nss-passwd': lambda n: Databases(world, n, ['passwd', 'nss:db', '--to-password', 'pass:Other-1'], fresh, fewer=True, full=True),
+        'nss-add': lambda n: Databases(world, n, ['add', 'nss:db', world.added], fresh, fewer=True, full=True),
         'nss-module': lambda n: Databases(world, n, module, fresh),
     }
 

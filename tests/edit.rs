@@ -162,6 +162,23 @@ fn a_pem_gets_and_loses_its_password() {
         let ran = run(&mut place.command("passwd", &["--password", "env:OLD", "--to-password", "none"]));
         assert_eq!((ran.status, place.state()), (4, before), "{from}: {}", ran.err);
     }
+    // A key that comes in enciphered does not come to lie in the clear, nor do plain ones get a password by the way.
+    let place = Place::of("java/material/rsa.key");
+    let add = |password: &str| {
+        let from = testdata("p12/jdk17-default.p12");
+        let own = format!("{}=env:OLD", from.display());
+        let store = format!("{}={password}", place.store.display());
+        let mut command = place.command("add", &[&format!("{}#ec", from.display())]);
+        run(command.args(["--password", &own, "--password", &store]))
+    };
+    let before = place.state();
+    assert_eq!(add("none").status, 4);
+    assert_eq!(place.state(), before);
+    must(&mut place.command("add", &[&material("rsa2.key")]));
+    let text = || std::fs::read_to_string(&place.store).unwrap();
+    assert_eq!(text().matches("BEGIN PRIVATE KEY").count(), 2, "{}", text());
+    assert_eq!(add("env:NEW").status, 0);
+    assert_eq!(text().matches("BEGIN ENCRYPTED PRIVATE KEY").count(), 3, "{}", text());
     // Without a terminal nobody can be asked for the new one.
     assert_eq!(run(&mut place.command("passwd", &[])).status, 4);
 }
@@ -296,6 +313,21 @@ fn a_database_gets_a_new_password_in_place() {
         if !["newer-salt48", "trust-matrix-p11"].contains(&&*name) {
             nss_agrees(&place, &old, &name);
         }
+        // With the empty one NSS is always logged in, and believes no trust whose records don't match.
+        if name.starts_with("trust-matrix") || ["rsa-chain", "crl", "same-subject"].contains(&&*name) {
+            let place = Place::of(&format!("nss/{name}"));
+            let listed = || {
+                let mut command = Command::new("certutil");
+                must(command.arg("-L").arg("-d").arg(format!("sql:{}", place.store.display()))).out
+            };
+            let before = listed();
+            let mut command = place.command("passwd", &["--password", "env:OLD", "--to-password", "none"]);
+            must(command.env("OLD", &old));
+            assert_eq!(listed(), before, "{name}");
+            let mut command = place.command("passwd", &["--password", "none", "--to-password", "env:NEW"]);
+            must(&mut command);
+            assert_eq!(listed(), before, "{name}");
+        }
         // A password that nobody has opens nothing.
         assert_eq!(run(&mut passwd(NEW)).status, 4, "{name}");
     }
@@ -325,7 +357,15 @@ fn nss_agrees(place: &Place, old: &str, name: &str) {
     assert_ne!(certutil(&["-K"], old).status, 0, "{name}");
     std::fs::write(place.path("third"), "aB3-cD4-eF5").unwrap();
     let third = place.path("third");
-    let again = certutil(&["-W", "-@", third.to_str().unwrap()], NEW);
+    let again = if name == "rsa-chain" {
+        let mut modutil = Command::new("modutil");
+        modutil.args(["-force", "-changepw", "NSS Certificate DB", "-pwfile"]).arg(place.path("new"));
+        modutil.arg("-newpwfile").arg(&third).arg("-dbdir").arg(format!("sql:{}", place.store.display()));
+        std::fs::write(place.path("new"), NEW).unwrap();
+        run(&mut modutil)
+    } else {
+        certutil(&["-W", "-@", third.to_str().unwrap()], NEW)
+    };
     assert_eq!(again.status, 0, "{name}: {}", again.err);
     if name == "mixed-trust" {
         // NSS 3.87 doesn't sign anew what it doesn't know.
@@ -572,8 +612,7 @@ fn material(name: &str) -> String {
 fn der_of_key(name: &str) -> Vec<u8> {
     let store =
         World::new().load(&Source::open(Path::new(&material(name))).unwrap(), &Passwords::default()).unwrap();
-    let key = store.store.entries[0].secret().unwrap().opened().unwrap().bytes.to_vec();
-    key
+    store.store.entries[0].secret().unwrap().opened().unwrap().bytes.to_vec()
 }
 
 #[test]
@@ -807,6 +846,15 @@ fn labels_of_what_comes_in_are_made_and_numbered() {
     must(&mut other.place.command("remove", &["extra-ca", "--yes"]));
     let ran = must(&mut other.place.command("add", &[&from]));
     assert!(ran.err.contains("1 added"), "{}", ran.err);
+    // Secret keys are told by what they are.
+    let secrets = testdata("p12/jdk-secrets.p12");
+    let jceks = Place::of("java/jceks-basic.jceks");
+    let into = |status: &str| {
+        let ran = must(&mut jceks.command("add", &[secrets.to_str().unwrap()]));
+        assert!(ran.err.contains(status), "{}", ran.err);
+    };
+    into("4 added");
+    into("all of it is there already");
     let half = place.path("half.pem");
     let text = std::fs::read_to_string(material("rsa.chain")).unwrap();
     std::fs::write(&half, &text[..text.len() - 100]).unwrap();
@@ -852,6 +900,45 @@ fn keys_and_their_signers_are_not_taken_by_the_way() {
         assert_eq!(ran.status, 0, "{format}: {}", ran.err);
         assert!(chain().is_empty());
     }
+}
+
+/// Runs a command at a terminal, and types a password and an answer when it is asked for them.
+const PERSON: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp('sh', ['sh', '-c', sys.argv[1]])
+said = b''
+for question, answer in (b'Password for', 'changeit'), (b'[y/N]', sys.argv[2]):
+    while question not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, answer.encode() + b'\n')
+try:
+    while True:
+        said += os.read(terminal, 1000)
+except OSError:
+    print(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// At a terminal: what is typed answers one question for the password and one for the consent.
+#[test]
+fn a_person_is_asked_once_for_each_thing() {
+    let place = Place::of("java/jks-basic.jks");
+    let remove = |typed: &str| {
+        let program = keyferry();
+        let line = format!("{} remove {} root-ca", program.get_program().display(), place.store.display());
+        let mut python = Command::new("timeout");
+        python.args(["20", "python3", "-c", PERSON]).arg(line).arg(typed).env_remove("KEYFERRY_PASSWORD");
+        run(&mut python)
+    };
+    let before = place.state();
+    let no = remove("n");
+    assert_eq!((no.status, place.state() == before), (5, true), "{}", no.out);
+    let yes = remove("y");
+    assert_eq!(yes.status, 0, "{}{}", yes.out, yes.err);
+    assert_eq!(yes.out.matches("Password for").count(), 1, "{}", yes.out);
+    assert!(yes.out.contains("- cert \"root-ca\"") && yes.out.contains("1 removed"), "{}", yes.out);
 }
 
 #[test]
@@ -912,6 +999,12 @@ fn an_entry_comes_out_in_any_form() {
         own.seen(&Passwords::one(NEW))[0].secret,
         base.before.iter().find(|s| s.label.as_deref() == Some("server")).unwrap().secret
     );
+    // A file that holds one object gets no second.
+    let der = Place { dir: scratch(), store: place.path("extra.der"), old: OLD };
+    let before = std::fs::read(&der.store).unwrap();
+    assert_eq!(run(&mut der.command("add", &[&material("trust2.crt")])).status, 5);
+    assert_eq!(run(&mut der.command("rename", &["extra-ca", "x"])).status, 3);
+    assert_eq!(std::fs::read(&der.store).unwrap(), before);
     // The store itself stays, and is no place for it.
     assert_eq!(extract(&["server", "x.kdb", "--force"]).status, 5);
     assert_eq!(place.entries(), base.before);

@@ -118,8 +118,10 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let target = Target::new(program, &args.store, &others, &args.change)?;
     let files = read(program, &files, &target.passwords, &target.session)?;
     let added = RefCell::new(Added::default());
+    let secrets = target.secrets();
+    let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &target.session };
     let done = target.edit(&|store, format| {
-        let what = add(store, format, &files, &how)?;
+        let what = add(store, format, &files, &how, &ctx)?;
         let any = !what.came.is_empty();
         added.replace(what);
         Ok(any)

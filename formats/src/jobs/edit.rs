@@ -91,10 +91,10 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
     if job.to.is_none() {
         store.entries.iter().filter_map(Entry::secret).for_each(|key| key.keep_sealed());
     }
-    let plain = job.to.is_none() && keys_are_plain(&store, format);
     if !(job.change)(&mut store, format)? {
         return Ok(report);
     }
+    let plain = job.to.is_none() && keys_are_plain(&store, format, &job.ctx)?;
     if let (Some(in_place), Some(to)) = (in_place, &job.to) {
         let apply = |before: Option<Before<'_>>| in_place.change_password(&path, before, &job.ctx, to);
         changed_in_place(job, &path, in_place, &apply, &mut report)?;
@@ -173,11 +173,20 @@ fn proved(store: &Store, ctx: &Ctx<'_>) -> Result<()> {
 }
 
 /// Whether the store's keys are there without a password, where that is a matter of choice. A password that was
-/// given for other stores is none for this one.
-fn keys_are_plain(store: &Store, format: &dyn Format) -> bool {
+/// given for other stores is none for this one. `Kind::Password` where a key that was enciphered elsewhere would
+/// come to lie there in the clear.
+fn keys_are_plain(store: &Store, format: &dyn Format, ctx: &Ctx<'_>) -> Result<bool> {
+    if format.carries().password != PasswordUse::KeysByChoice || format.in_place().is_some() {
+        return Ok(false);
+    }
     let mut keys = store.entries.iter().filter_map(Entry::secret).peekable();
-    let by_choice = format.carries().password == PasswordUse::KeysByChoice && format.in_place().is_none();
-    by_choice && keys.peek().is_some() && keys.all(|k| k.seal().is_none())
+    let any = keys.peek().is_some();
+    let mut sealed = keys.filter(|k| k.seal().is_some()).peekable();
+    if sealed.peek().is_some() && sealed.any(|k| !k.is_kept()) && ctx.secrets.store()?.is_none() {
+        let what = "a password is needed: a key that was enciphered would come to lie in the clear";
+        return Err(Error::password(what));
+    }
+    Ok(any && store.entries.iter().filter_map(Entry::secret).all(|k| k.seal().is_none()))
 }
 
 /// The store's own password alone: what it opens is under it.

@@ -2,12 +2,13 @@
 
 use super::{Line, Template};
 use crate::asn1::cert_fields;
+use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::{Format, Labels};
 use crate::jobs::labels::made_from;
 use crate::jobs::select::{by_label, folded};
 use crate::jobs::{Input, Map, load};
-use crate::model::{Entry, Item, Label, Store, Trust};
+use crate::model::{Entry, Item, KeyMaterial, Label, Store, Trust};
 use std::path::PathBuf;
 
 /// What a file holds, read and with its keys open: their passwords are that file's.
@@ -65,16 +66,23 @@ pub struct Added {
     pub there: Vec<Line>,
 }
 
-/// Puts every entry in that the store does not hold, which the bytes of its certificate tell.
+/// Puts every entry in that the store does not hold, which the bytes of its certificate tell, or those
+/// of a key that has none. `ctx` has the store's passwords.
 ///
 /// A label that is taken gets a number, unless it was asked for in so many words: that is `Kind::Refused`.
-pub fn add(store: &mut Store, format: &dyn Format, files: &[Incoming], how: &Adding) -> Result<Added> {
+pub fn add(
+    store: &mut Store,
+    format: &dyn Format,
+    files: &[Incoming],
+    how: &Adding,
+    ctx: &Ctx<'_>,
+) -> Result<Added> {
     let mut known = Known::of(store);
     let mut names = Names::of(store, format);
     let mut out = Added::default();
     for file in files {
         for entry in file.entries.iter().flat_map(|e| wanted(e, how)) {
-            if let Some(at) = known.place(&entry, store) {
+            if let Some(at) = known.place(&entry, store).or_else(|| same_secret(&entry, store, ctx)) {
                 out.there.push(Line::of(&store.entries[at]));
                 continue;
             }
@@ -123,6 +131,20 @@ fn wanted(entry: &Entry, how: &Adding) -> Vec<Entry> {
         Item::Symmetric(_) | Item::Request { .. } if how.certs_only => Vec::new(),
         _ => vec![Entry { default: false, authenticated: None, ..entry.clone() }],
     }
+}
+
+/// Where the store has the same key, of those that have no certificate. One that can't be opened is another.
+fn same_secret(entry: &Entry, store: &Store, ctx: &Ctx<'_>) -> Option<usize> {
+    if entry.object().is_some() {
+        return None;
+    }
+    let wanted = entry.secret()?.opened()?;
+    store.entries.iter().position(|e| {
+        let same = |key: &KeyMaterial| key.bytes == wanted.bytes && key.algorithm == wanted.algorithm;
+        e.object().is_none()
+            && e.item.kind() == entry.item.kind()
+            && e.secret().and_then(|s| s.open(ctx).ok()).is_some_and(same)
+    })
 }
 
 /// The objects that a store holds.

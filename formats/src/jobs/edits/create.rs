@@ -40,7 +40,7 @@ pub fn create(job: &Create<'_>) -> Result<(Converted, Added)> {
         ));
     }
     let mut store = Store::default();
-    let added = add(&mut store, job.format, job.files, job.how).map_err(named)?;
+    let added = add(&mut store, job.format, job.files, job.how, &job.ctx).map_err(named)?;
     let mut report = Converted::default();
     // Every key is open, so nothing is asked for.
     let nobody = OnePassword::new("");
