@@ -6,7 +6,10 @@
 mod commands;
 mod error;
 mod failpoint;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod place;
+mod report;
 mod secrets;
 mod time;
 mod ui;

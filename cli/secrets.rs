@@ -9,6 +9,7 @@ use crate::place::StoreArg;
 use crate::ui::Ui;
 use formats::model::Password;
 use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
+use glob::{MatchOptions, Pattern};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -85,6 +86,8 @@ pub struct Passwords<'a> {
     slots: Vec<Slot>,
     stores: Vec<(Option<String>, usize)>,
     keys: Vec<(Option<String>, usize)>,
+    /// `--password-rules`, in their order.
+    rules: Vec<(Pattern, usize)>,
     to: Option<usize>,
     inherited: Mutex<Option<Answer>>,
     /// What a person has said of a store: a command that opens it twice asks once.
@@ -111,6 +114,7 @@ impl<'a> Passwords<'a> {
             slots: Vec::new(),
             stores: Vec::new(),
             keys: Vec::new(),
+            rules: Vec::new(),
             to: None,
             inherited: Mutex::new(None),
             asked: Mutex::default(),
@@ -171,17 +175,60 @@ impl<'a> Passwords<'a> {
     }
 
     /// The passwords of a store that was found in a folder: nobody wants to be asked for each.
-    pub fn of_found(&self, path: &Path) -> StorePasswords<'_> {
+    pub fn of_found(&self, path: &Path, format: &'static dyn Format) -> StorePasswords<'_> {
         let name = path.to_string_lossy().into_owned();
         let mut it = self.named(name.clone(), &[name], Asking::OnceForAll);
-        it.beside = password_file(path, None);
+        // An old generation was opened by the password that the stash has, unless that changed.
+        let current = path.to_str().and_then(|p| p.rsplit_once(".old-")).map(|(name, _)| PathBuf::from(name));
+        it.beside = password_file(current.as_deref().unwrap_or(path), Some(format));
         it
+    }
+
+    /// Reads `--password-rules`: a line is `PATTERN = SPEC`, where SPEC is as on the command line. A pattern with
+    /// a slash is for whole paths, another for names; `*` stands for anything within a name, `**` for folders
+    /// too. Blank lines and those that begin with # are left out.
+    pub fn add_rules(&mut self, file: &Path) -> Result {
+        let said = |what: &str| Failure::usage(format!("--password-rules {}: {what}", file.display()));
+        let text = std::fs::read_to_string(file)
+            .map(Zeroizing::new)
+            .map_err(|e| Error::password("the password rules can't be read").caused_by(e).in_file(file))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // The line itself is not repeated: it may hold a password.
+            let at = |what: &str| said(&format!("line {}: {what}", number + 1));
+            let parts = line.match_indices('=').find_map(|(at, _)| {
+                Spec::parse(line[at + 1..].trim_start()).map(|s| (line[..at].trim_end(), s))
+            });
+            let (pattern, spec) = parts.ok_or_else(|| at("not of the form PATTERN = SPEC"))?;
+            let pattern = Pattern::new(pattern).map_err(|e| at(&e.to_string()))?;
+            let slot = self.intern(spec)?;
+            self.rules.push((pattern, slot));
+        }
+        Ok(())
+    }
+
+    /// The slot that the rules have for a store.
+    fn by_rule(&self, name: &str) -> Option<usize> {
+        let options = MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        let base = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+        let fits = |pattern: &Pattern| {
+            let whole = pattern.as_str().contains('/');
+            pattern.matches_with(if whole { name } else { base }, options)
+        };
+        self.rules.iter().find(|(pattern, _)| fits(pattern)).map(|(_, slot)| *slot)
     }
 
     fn named(&self, name: String, aliases: &[String], asking: Asking) -> StorePasswords<'_> {
         let own = self.stores.iter().find(|(n, _)| n.as_ref().is_some_and(|n| aliases.contains(n)));
-        let general = || self.stores.iter().find(|(n, _)| n.is_none());
-        let slot = own.or_else(general).map(|(_, s)| *s);
+        let general = || self.stores.iter().find(|(n, _)| n.is_none()).map(|(_, s)| *s);
+        let slot = own.map(|(_, s)| *s).or_else(|| self.by_rule(&name)).or_else(general);
         StorePasswords { all: self, name, slot, asking, beside: None, answer: Mutex::new(None) }
     }
 

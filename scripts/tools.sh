@@ -42,7 +42,7 @@ apt_install() {
 
 # Java releases and an OpenSSL newer than the system's, as Python packages: one folder a release.
 JAVA_RELEASES="11.0.13.1 17.0.9.2 21.0.8.2 25.0.2.1"
-PYTHON_PACKAGES="cryptography==50.0.2"
+PYTHON_PACKAGES="cryptography==50.0.2 duckdb==2.0.1"
 # IBM's GSKit, for the tests alone: never copied, never passed on.
 GSKIT_PACKAGE="ibm_db==3.3.0"
 

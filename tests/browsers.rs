@@ -167,7 +167,7 @@ impl Server {
 }
 
 /// The first of these programs that is installed.
-fn program(names: &[&str]) -> PathBuf {
+pub fn program(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = names
         .iter()

@@ -5,7 +5,7 @@ use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::{DIM, GREEN, RED, YELLOW};
 use formats::error::Printable;
-use formats::jobs::diff::{Changed, Diff, Side, diff};
+use formats::jobs::diff::{Changed, Diff, Side, diff, open_bare_keys};
 use formats::jobs::{Input, Loaded, load};
 use formats::{Ctx, Options};
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use std::io::Write;
 /// Compare two stores
 ///
 /// Certificates and keys are compared by content, whatever the formats and the order: what B has and A
-/// hasn't (+), what A has and B hasn't (-), and what has another label, trust or chain (~). What one of the
+/// hasn't (+), what A has and B hasn't (-), and what has another label, trust or chain or is the default (~). What one of the
 /// formats can't say is not compared. The status is 1 when they differ.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -50,7 +50,9 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let read = |at: usize| -> Result<Loaded> {
         let secrets = passwords.of(&stores[at]);
         let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
-        Ok(load(&Input { source: &sources[at], format: stores[at].format, ctx })?)
+        let loaded = load(&Input { source: &sources[at], format: stores[at].format, ctx })?;
+        open_bare_keys(&loaded, &ctx);
+        Ok(loaded)
     };
     let (a, b) = (read(0)?, read(1)?);
     let found = diff(&a, &b);

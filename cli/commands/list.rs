@@ -1,21 +1,20 @@
 //! `keyferry list`: what stores hold, as a table, JSON or CSV.
 
 use super::Program;
+use super::filter::FilterOptions;
+use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
-use crate::time::{now_ms, span};
+use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Table, Ui, YELLOW};
-use clap::builder::PossibleValuesParser;
 use formats::error::Printable;
 use formats::jobs::Input;
 use formats::jobs::list::{Filter, Listed, Row, list};
 use formats::jobs::tree::{Seen, Tree, list_tree};
-use formats::model::ItemKind;
 use formats::place::Source;
-use formats::query::dn::Pattern;
 use formats::query::time::rfc3339;
-use formats::{Budget, Ctx, Error, Kind, Options, Secrets};
+use formats::{Ctx, Error, Kind, NoSecrets, Options, Secrets};
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -38,35 +37,11 @@ pub struct Args {
     #[arg(long, requires = "recursive")]
     all: bool,
 
-    /// Go on into other file systems that are mounted below a folder
-    #[arg(long, requires = "recursive")]
-    cross_file_systems: bool,
+    #[command(flatten)]
+    tree: TreeOptions,
 
-    /// Only entries whose subject or issuer matches: CN=colin,O=SSS in any order, * as a wildcard, or a
-    /// part of the name's text; of several patterns one must match
-    #[arg(long, value_name = "PATTERN")]
-    dn: Vec<String>,
-
-    /// Compare names byte for byte, as MQ AMS does
-    #[arg(long)]
-    dn_exact: bool,
-
-    /// Only entries of these kinds
-    #[arg(long, value_name = "KIND", value_delimiter = ',',
-          value_parser = PossibleValuesParser::new(ItemKind::ALL.iter().map(|k| k.name())))]
-    kind: Vec<String>,
-
-    /// Only entries with this label; may be given several times
-    #[arg(long, short, value_name = "L")]
-    label: Vec<String>,
-
-    /// Only certificates that expire within this time (30d, 12h, 6w, 1y), or have expired
-    #[arg(long, value_name = "TIME", value_parser = span)]
-    expiring: Option<i64>,
-
-    /// Only certificates that have expired
-    #[arg(long, conflicts_with = "expiring")]
-    expired: bool,
+    #[command(flatten)]
+    filter: FilterOptions,
 
     /// Print a JSON array
     #[arg(long, group = "form")]
@@ -80,6 +55,10 @@ pub struct Args {
     #[arg(long, group = "form")]
     csv: bool,
 
+    /// Write a Parquet file instead, for DuckDB, Spark or Trino
+    #[arg(long, value_name = "FILE", group = "form")]
+    parquet: Option<std::path::PathBuf>,
+
     /// Print labels as IBM's tools do: * default, - personal, ! trusted, # secret key
     #[arg(long, group = "form")]
     gskit: bool,
@@ -89,7 +68,11 @@ const EXAMPLES: &str = "\
 Examples:
   keyferry list client.jks --password env:PW
   keyferry list -r /var/mqm --expiring 30d --jsonl
-  keyferry list partners.pem --dn 'CN=colin,O=SSS'";
+  keyferry list -r /home --password-rules /etc/keyferry.rules --csv > inventory.csv
+  keyferry list partners.pem --dn 'CN=colin,O=SSS'
+  keyferry list client.kdb --dn '/C=GB/O=SSS/CN=COLIN PAICE' --dn-exact --dn-style mq
+
+docs/names.md has the patterns, grades and styles, docs/inventory.md the fields and the password rules.";
 
 /// Lists.
 pub fn run(program: &Program, args: &Args) -> Result {
@@ -102,11 +85,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();
     let passwords =
-        if args.recursive { program.passwords_of_trees(&all)? } else { program.passwords(&all)? };
-    let filter = filter(args)?;
+        if args.recursive { args.tree.passwords(program, &all)? } else { program.passwords(&all)? };
+    let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
-        printer: Printer::new(&program.ui, args, !single),
+        printer: Printer::new(&program.ui, args, !single)?,
         failed: None,
         defects: false,
     };
@@ -114,30 +97,17 @@ pub fn run(program: &Program, args: &Args) -> Result {
         if is_tree(store) {
             listing.tree(program, args, store, &filter, &passwords)?;
         } else {
-            listing.store(program, store, early, &filter, &passwords)?;
+            listing.store(program, args, store, early, &filter, &passwords)?;
         }
     }
-    listing.end(single, &filter)
+    listing.end(single, args.filter.asks_for_something())
 }
 
 /// Opens what can't be opened any more once a password was read: standard input and pipes.
-fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
+pub(super) fn open_early(named: &[StoreArg]) -> Result<Vec<Option<Source>>> {
     let plain = |s: &StoreArg| std::fs::metadata(&s.path).map_or(true, |m| m.is_file() || m.is_dir());
     let open = |s: &StoreArg| if plain(s) && !s.is_stdio() { Ok(None) } else { s.open().map(Some) };
     named.iter().map(open).collect()
-}
-
-fn filter(args: &Args) -> Result<Filter> {
-    let parse = |text: &String| {
-        Pattern::parse(text, args.dn_exact).map_err(|e| Failure::usage(format!("--dn {text}: {e}")))
-    };
-    let within = args.expiring.or(args.expired.then_some(0));
-    Ok(Filter {
-        dn: args.dn.iter().map(parse).collect::<Result<_>>()?,
-        kinds: ItemKind::ALL.iter().copied().filter(|k| args.kind.iter().any(|n| n == k.name())).collect(),
-        labels: args.label.clone(),
-        ends_before: within.map(|ms| now_ms().saturating_add(ms) / 1000),
-    })
 }
 
 /// One run: what is printed, and what failed.
@@ -153,6 +123,7 @@ impl Listing<'_> {
     fn store(
         &mut self,
         program: &Program,
+        args: &Args,
         store: &StoreArg,
         early: Option<Source>,
         filter: &Filter,
@@ -160,8 +131,9 @@ impl Listing<'_> {
     ) -> Result {
         let name = store.name();
         let session = program.session()?;
-        let secrets = passwords.of(store);
-        let ctx = Ctx { secrets: &secrets, options: &Options::default(), session: &session };
+        let own = passwords.of(store);
+        let secrets: &dyn Secrets = if args.tree.no_secrets() { &NoSecrets } else { &own };
+        let ctx = Ctx { secrets, options: &Options::default(), session: &session };
         let source = match early.map_or_else(|| store.open(), Ok) {
             Ok(source) => source,
             Err(Failure::Failed(e)) => {
@@ -191,17 +163,14 @@ impl Listing<'_> {
         filter: &Filter,
         passwords: &Passwords<'_>,
     ) -> Result {
-        let mut session = program.session()?;
-        // The sum of what thousands of honest stores ask for has no bound; each parameter still has.
-        session.budget =
-            Budget::new(program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER), u64::MAX);
+        let session = args.tree.session(program)?;
         let tree = Tree {
             root: &root.path,
-            secrets: &|path, _| Box::new(passwords.of_found(path)) as Box<dyn Secrets>,
+            secrets: &|path, format| args.tree.secrets_of(passwords, path, format),
             options: &Options::default(),
             session: &session,
             all: args.all,
-            cross_file_systems: args.cross_file_systems,
+            cross_file_systems: args.tree.cross_file_systems(),
             threads: 0,
         };
         let mut progress = self.ui.progress();
@@ -256,15 +225,15 @@ impl Listing<'_> {
     }
 
     /// The end of the output, and the exit status.
-    fn end(mut self, single: bool, filter: &Filter) -> Result {
+    fn end(self, single: bool, asked: bool) -> Result {
         if let (true, Some(kind)) = (single, self.failed) {
             return Err(Failure::Reported(kind));
         }
+        let nothing = self.printer.rows == 0;
         self.printer.end()?;
-        let asked = !filter.dn.is_empty() || !filter.labels.is_empty();
         if self.failed.is_some() || self.defects {
             Err(Failure::Incomplete)
-        } else if asked && self.printer.rows == 0 {
+        } else if asked && nothing {
             Err(Failure::No)
         } else {
             Ok(())
@@ -279,6 +248,8 @@ enum Form {
     Lines,
     Csv,
     Gskit,
+    #[cfg(feature = "parquet")]
+    Parquet(Box<crate::parquet::Inventory>),
 }
 
 /// Prints rows in one of the forms.
@@ -292,13 +263,26 @@ struct Printer<'a> {
     soon: String,
 }
 
+#[cfg(feature = "parquet")]
+fn parquet(file: &std::path::Path) -> Result<Form> {
+    Ok(Form::Parquet(Box::new(crate::parquet::Inventory::new(file)?)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: &std::path::Path) -> Result<Form> {
+    Err(Failure::usage_hint(
+        "this program was built without Parquet",
+        "build it with --features parquet, or let DuckDB read what --jsonl prints",
+    ))
+}
+
 /// What expires within thirty days is marked.
 const SOON: i64 = 30 * 86_400;
 const CSV_HEAD: &str = "store,format,label,kind,default,subject,issuer,serial,not_before,not_after,sha256,\
-                        spki_sha256,algorithm,bits,trust,distrust,authenticated";
+                        spki_sha256,algorithm,bits,trust,distrust,authenticated,match,owner,mode,size,mtime";
 
 impl<'a> Printer<'a> {
-    fn new(ui: &'a Ui, args: &Args, headings: bool) -> Self {
+    fn new(ui: &'a Ui, args: &Args, headings: bool) -> Result<Self> {
         let form = match (args.json, args.jsonl, args.csv) {
             (true, ..) => Form::Array,
             (_, true, _) => Form::Lines,
@@ -306,9 +290,13 @@ impl<'a> Printer<'a> {
             _ if args.gskit => Form::Gskit,
             _ => Form::Table,
         };
+        let form = match &args.parquet {
+            Some(file) => parquet(file)?,
+            None => form,
+        };
         let now = now_ms() / 1000;
         let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
-        Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon }
+        Ok(Printer { ui, out: ui.out(), form, headings, rows: 0, now, soon })
     }
 
     /// The rows of one store.
@@ -320,6 +308,11 @@ impl<'a> Printer<'a> {
         if let Form::Gskit = self.form {
             writeln!(self.out, "Certificates found\n* default, - personal, ! trusted, # secret key")?;
         }
+        #[cfg(feature = "parquet")]
+        if let Form::Parquet(inventory) = &mut self.form {
+            self.rows += rows.len();
+            return rows.into_iter().try_for_each(|row| inventory.put(row));
+        }
         rows.iter().try_for_each(|row| self.row(row))
     }
 
@@ -327,6 +320,8 @@ impl<'a> Printer<'a> {
         self.rows += 1;
         match self.form {
             Form::Table => {}
+            #[cfg(feature = "parquet")]
+            Form::Parquet(_) => {}
             Form::Gskit => writeln!(self.out, "{}", gskit_line(row))?,
             Form::Array => {
                 self.out.write_all(if self.rows == 1 { b"[\n" } else { b",\n" })?;
@@ -354,8 +349,13 @@ impl<'a> Printer<'a> {
             let heading = format!("{}  {format}", Printable(name));
             writeln!(self.out, "{}", self.ui.paint(BOLD, &heading))?;
         }
-        let mut table = Table::new(&["LABEL", "KIND", "SUBJECT", "EXPIRES"]);
+        // A name that matches only almost is one that AMS does not take.
+        let almost = |row: &Row| row.grade.filter(|g| *g != "exact");
+        let graded = rows.iter().any(|r| almost(r).is_some());
+        let heads = ["LABEL", "KIND", "SUBJECT", "EXPIRES", "MATCH"];
+        let mut table = Table::new(&heads[..if graded { 5 } else { 4 }]);
         for row in rows {
+            let grade = almost(&row).unwrap_or("exact").to_owned();
             let text = |t: Option<String>| match t.as_deref() {
                 None => "-".to_owned(),
                 // Seen, and told apart from none.
@@ -364,7 +364,11 @@ impl<'a> Printer<'a> {
             };
             let kind = if row.default { format!("{} (default)", row.kind) } else { row.kind.to_owned() };
             let expires = self.expires(row.not_after.as_deref());
-            table.row(vec![(text(row.label), None), (kind, None), (text(row.subject), None), expires]);
+            let mut cells = vec![(text(row.label), None), (kind, None), (text(row.subject), None), expires];
+            if graded {
+                cells.push((grade, None));
+            }
+            table.row(cells);
         }
         Ok(table.print(self.ui, &mut self.out, if self.headings { 2 } else { 0 }, 2)?)
     }
@@ -379,7 +383,11 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn end(&mut self) -> Result {
+    fn end(mut self) -> Result {
+        #[cfg(feature = "parquet")]
+        if let Form::Parquet(inventory) = self.form {
+            return inventory.end();
+        }
         match (&self.form, self.rows) {
             (Form::Array, 0) => self.out.write_all(b"[]\n")?,
             (Form::Array, _) => self.out.write_all(b"\n]\n")?,
@@ -408,7 +416,7 @@ fn gskit_line(row: &Row) -> String {
 fn csv_line(row: &Row) -> String {
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let words = |t: &Option<Vec<&'static str>>| t.as_ref().map(|w| w.join(" ")).unwrap_or_default();
-    let key = row.key.as_ref();
+    let (key, file) = (row.key.as_ref(), row.file.as_ref());
     let fields = [
         row.store.clone(),
         row.format.to_owned(),
@@ -427,6 +435,11 @@ fn csv_line(row: &Row) -> String {
         words(&row.trust),
         words(&row.distrust),
         row.authenticated.map(|a| a.to_string()).unwrap_or_default(),
+        row.grade.unwrap_or_default().to_owned(),
+        file.map(|f| f.owner.clone()).unwrap_or_default(),
+        file.map(|f| f.mode.clone()).unwrap_or_default(),
+        file.map(|f| f.size.to_string()).unwrap_or_default(),
+        file.map(|f| f.mtime.clone()).unwrap_or_default(),
     ];
     fields.iter().map(|f| csv_field(f)).collect::<Vec<_>>().join(",")
 }

@@ -5,13 +5,18 @@
 
 mod add;
 mod change;
+mod check;
 mod completions;
 mod convert;
 mod create;
 mod crl;
 mod default;
 mod diff;
+mod dn;
+mod explain;
 mod extract;
+mod filter;
+mod find;
 mod help_page;
 mod keygen;
 mod keys;
@@ -26,11 +31,13 @@ mod rebuild;
 mod remove;
 mod rename;
 mod renew;
+mod report;
 mod request;
 mod rollback;
 mod show;
 mod stash;
 mod status;
+mod tree;
 mod trust;
 mod unstash;
 
@@ -69,6 +76,11 @@ const COMMANDS: &[Entry] = commands! {
     "list" list "List what stores hold" false;
     "show" show "Show entries in full" false;
     "diff" diff "Compare two stores" false;
+    "check" check "Check what is wrong with stores, or soon will be" false;
+    "report" report "Write a page about all stores below folders" false;
+    "explain" explain "Explain a code or a message, of ours or of another program" false;
+    "find" find "Find who holds a certificate, and who its private key" false;
+    "dn" dn "Compare distinguished names" false;
     "rebuild" rebuild "Rebuild client stores from a bundle of certificates and the key they hold" false;
     "status" status "Show a store's keys, generations and last update" false;
     "rollback" rollback "Put a store's newest old generation back" false;

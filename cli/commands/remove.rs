@@ -201,7 +201,7 @@ impl Job<'_> {
     fn look_below(&mut self, root: &StoreArg) -> Result {
         let tree = Tree {
             root: &root.path,
-            secrets: &|path, _| Box::new(self.passwords.of_found(path)) as Box<dyn Secrets>,
+            secrets: &|path, format| Box::new(self.passwords.of_found(path, format)) as Box<dyn Secrets>,
             options: &Options::default(),
             session: self.session,
             all: false,
@@ -264,7 +264,7 @@ impl Job<'_> {
     fn take(&self, found: &Found, argument: Option<&StoreArg>) -> Result {
         let secrets: StorePasswords<'_> = match argument {
             Some(store) => self.passwords.of(store),
-            None => self.passwords.of_found(&found.path),
+            None => self.passwords.of_found(&found.path, found.format),
         };
         let on_step = crate::failpoint::on_step();
         let done = edit(&Edit {

@@ -76,7 +76,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if loaded.store.defects.is_empty() { Ok(()) } else { Err(Failure::Incomplete) }
 }
 
-fn is_wanted(entry: &Entry, label: Option<&str>) -> bool {
+/// Whether an entry has this label or fingerprint.
+pub(super) fn is_wanted(entry: &Entry, label: Option<&str>) -> bool {
     let Some(label) = label else { return true };
     if entry.label.is_some() && entry.label_text() == label {
         return true;

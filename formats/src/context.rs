@@ -85,7 +85,7 @@ pub struct Session {
     /// Bounds the derivation work.
     pub budget: Budget,
     /// Keys derived so far.
-    pub keys: KeyCache,
+    pub keys: Arc<KeyCache>,
     /// Randomness.
     pub rng: Rng,
     /// The time, in milliseconds since 1970 (UTC).
@@ -95,18 +95,33 @@ pub struct Session {
 impl Session {
     /// The system's randomness, the default budget, and the given time (milliseconds since 1970).
     pub fn new(now_ms: i64) -> Self {
-        Session { budget: Budget::default(), keys: KeyCache::default(), rng: Rng::system(), now_ms }
+        Session { budget: Budget::default(), keys: Arc::default(), rng: Rng::system(), now_ms }
+    }
+
+    /// For one store of many: its own share of the budget. What was derived is shared.
+    pub fn part(&self) -> Session {
+        Session {
+            budget: self.budget.part(),
+            keys: Arc::clone(&self.keys),
+            rng: Rng::system(),
+            now_ms: self.now_ms,
+        }
     }
 }
 
 /// Bounds how much key derivation one command does, whatever the files ask for. Counted in rounds of the
 /// inner hash; a scrypt of N, r, p counts as 2·N·r·p.
-pub struct Budget {
+#[derive(Clone)]
+pub struct Budget(Arc<Amounts>);
+
+struct Amounts {
     per_parameter: u64,
     total: u64,
     left: AtomicU64,
     to_grant: AtomicU64,
     granted: AtomicU64,
+    /// What is spent here is spent there too.
+    within: Option<Budget>,
 }
 
 impl Budget {
@@ -117,30 +132,44 @@ impl Budget {
     /// What it may spend besides on stores that a password has proved to be their owner's (see
     /// [`Budget::grant`]): ten times as much, as ten thousand trusted CAs of NSS ask for.
     pub const PROVEN: u64 = 10 * Self::TOTAL;
+    /// What all stores of a tree may spend: so that no planted file stalls a scan.
+    pub const TREE: u64 = 200 * Self::TOTAL;
 
     /// A budget of `per_parameter` rounds for each derivation and `total` for all.
     pub fn new(per_parameter: u64, total: u64) -> Self {
+        Budget::made(per_parameter, total, None)
+    }
+
+    /// One store's share: as much as a command for this store alone may spend, and no more than there is left
+    /// for all.
+    pub fn part(&self) -> Budget {
+        let total = self.0.per_parameter.saturating_mul(Self::TOTAL / Self::PER_PARAMETER).max(Self::TOTAL);
+        Budget::made(self.0.per_parameter, total, Some(self.clone()))
+    }
+
+    fn made(per_parameter: u64, total: u64, within: Option<Budget>) -> Self {
         let to_grant = AtomicU64::new(total.saturating_mul(Self::PROVEN / Self::TOTAL));
-        Budget { per_parameter, total, left: AtomicU64::new(total), to_grant, granted: AtomicU64::new(0) }
+        let (left, granted) = (AtomicU64::new(total), AtomicU64::new(0));
+        Budget(Arc::new(Amounts { per_parameter, total, left, to_grant, granted, within }))
     }
 
     /// Allows `rounds` more, as far as the command may have more: for a store that was opened by a password,
     /// so that its owner has made it, and that asks for much work in many parts of usual size.
     pub fn grant(&self, rounds: u64) {
         let take = |left: u64| Some(left.saturating_sub(rounds));
-        let before = self.to_grant.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
+        let before = self.0.to_grant.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
         let got = rounds.min(before);
-        self.granted.fetch_add(got, Ordering::Relaxed);
-        self.left.fetch_add(got, Ordering::Relaxed);
+        self.0.granted.fetch_add(got, Ordering::Relaxed);
+        self.0.left.fetch_add(got, Ordering::Relaxed);
     }
 
     /// Whether one parameter may ask for so many rounds: for stores whose keys are opened later, so that a
     /// hostile one is refused when it is read.
     pub fn admit(&self, rounds: u64) -> Result<()> {
-        if rounds > self.per_parameter {
+        if rounds > self.0.per_parameter {
             return Err(Error::too_large(format!(
                 "asks for {rounds} rounds of key derivation, more than {} are refused",
-                self.per_parameter
+                self.0.per_parameter
             ))
             .hint("if you trust the file, raise the bound with --max-iterations"));
         }
@@ -151,21 +180,32 @@ impl Budget {
     /// sum asks for too much. Nothing is taken when it fails.
     pub fn spend(&self, rounds: u64) -> Result<()> {
         self.admit(rounds)?;
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rounds))
-            .map(drop)
-            .map_err(|_| {
-                Error::too_large(format!(
-                    "its keys ask for more than {} rounds of key derivation in all",
-                    self.total + self.granted.load(Ordering::Relaxed)
-                ))
-                .hint("if you trust the file, raise the bound with --max-iterations")
-            })
+        let take = |budget: &Budget| {
+            budget.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(rounds))
+        };
+        take(self).map_err(|_| {
+            Error::too_large(format!(
+                "its keys ask for more than {} rounds of key derivation in all",
+                self.0.total + self.0.granted.load(Ordering::Relaxed)
+            ))
+            .hint("if you trust the file, raise the bound with --max-iterations")
+        })?;
+        if let Some(all) = &self.0.within
+            && take(all).is_err()
+        {
+            self.0.left.fetch_add(rounds, Ordering::Relaxed);
+            return Err(Error::too_large(format!(
+                "the {} rounds of key derivation for all stores together are spent",
+                all.0.total
+            ))
+            .hint("raise the bound with --max-work"));
+        }
+        Ok(())
     }
 
     /// Rounds spent so far.
     pub fn spent(&self) -> u64 {
-        self.total + self.granted.load(Ordering::Relaxed) - self.left.load(Ordering::Relaxed)
+        self.0.total + self.0.granted.load(Ordering::Relaxed) - self.0.left.load(Ordering::Relaxed)
     }
 }
 
@@ -290,6 +330,19 @@ mod tests {
         assert_eq!((b.spend(10).is_err(), b.spent()), (true, 270));
         // One part is bounded as before.
         assert_eq!(b.spend(11).map_err(|e| e.kind()), Err(Kind::TooLarge));
+    }
+
+    #[test]
+    fn one_store_of_many_spends_what_all_have() {
+        let session = Session::new(0);
+        let session = Session { budget: Budget::new(10, 25), ..session };
+        let (one, two) = (session.part(), session.part());
+        assert!(one.budget.spend(10).is_ok() && one.budget.spend(10).is_ok());
+        assert!(one.budget.spend(11).is_err(), "the bound of one part");
+        let error = two.budget.spend(10).expect_err("everybody's bound");
+        assert!(error.to_string().contains("25 rounds") && two.budget.spent() == 0, "{error}");
+        assert!(two.budget.spend(5).is_ok());
+        assert_eq!((session.budget.spent(), two.budget.spent()), (25, 5));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::fact::Fact;
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
 use std::borrow::Cow;
@@ -117,6 +118,19 @@ pub trait Format: Sync {
     /// Reads a whole store. Keys stay sealed where that saves work. Entries that can't be read while
     /// others can go into `Store::defects`.
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store>;
+
+    /// What is remarkable about a store that was read from `from`. What can't be found out is left out.
+    fn examine(&self, from: &Source, store: &Store, ctx: &Ctx<'_>) -> Vec<Fact> {
+        let _ = (from, store, ctx);
+        Vec::new()
+    }
+
+    /// What was deleted and still stands in the file, for who looks for keys that people believe gone. Not
+    /// part of the store.
+    fn erased(&self, from: &Source) -> Result<Vec<Entry>> {
+        let _ = from;
+        Ok(Vec::new())
+    }
 
     /// Writes `store` into `to` and returns what it could not express.
     ///

@@ -13,6 +13,8 @@ mod context;
 pub mod crypto;
 mod der;
 pub mod error;
+pub mod explain;
+mod fact;
 mod foreign;
 mod format;
 pub mod issue;
@@ -31,6 +33,7 @@ pub mod storeset;
 
 pub use context::{Budget, Ctx, KeyCache, NoSecrets, OnePassword, Options, Rng, Secrets, Session};
 pub use error::{Error, Kind, Result};
+pub use fact::Fact;
 pub use format::{
     Carries, FORMATS, Format, InPlace, Labels, Match, Opt, PasswordUse, TrustRange, User, by_name, by_suffix,
     detect, names,

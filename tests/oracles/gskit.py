@@ -27,8 +27,10 @@ import re
 import select
 import signal
 import socket
+import ssl
 import struct
 import sys
+import threading
 import time
 
 LONG = C.c_long          # every integer goes through a full register/stack slot
@@ -37,6 +39,7 @@ KM_NAME, SSL_NAME = "libgsk8km_64.so", "libgsk8ssl_64.so"
 # GSKit SSL attribute numbers used here (public values of IBM's gskssl.h)
 KEYRING_FILE, KEYRING_PW, KEYRING_LABEL, KEYRING_STASH = 201, 202, 203, 204
 GSK_VERSION, SIGALG_LIST, CONNECT_PROTOCOL = 220, 245, 208
+PARTNER_CERT_INFO, CERT_DN_PRINTABLE = 700, 616
 GSK_FD, SESSION_TYPE, CLIENT, SERVER, SERVER_CL_AUTH = 300, 402, 507, 508, 509
 PROTOCOLS_OFF = ((403, 511), (404, 513), (407, 519), (437, 0))   # SSLv2, v3, TLS 1.0, 1.1
 TLS12 = 438
@@ -380,7 +383,8 @@ def simple(fn, *fields):
         h = km.open(a.db, a.pw)
         vals = [getattr(a, f) for f in fields]
         km.call(fn, h, *[v if isinstance(v, int) else b(v) for v in vals])
-        km.close(h)
+        if not getattr(a, "crash", False):
+            km.close(h)
         return {}
     return run
 
@@ -462,6 +466,13 @@ def c_validate(a):
     km.call("GSKKM_ValidateCert", h, b(a.label), C.byref(res))
     km.close(h)
     return {"result": res.value or 0}
+
+
+def c_strerror(a):
+    """The names of GSKit's numbers."""
+    lib = C.CDLL(os.path.join(find_lib_dir(), SSL_NAME))
+    lib.gsk_strerror.restype = C.c_char_p
+    return {"names": {n: (lib.gsk_strerror(LONG(int(n))) or b"?").decode() for n in a.numbers.split(",")}}
 
 
 def c_open(a):
@@ -556,6 +567,47 @@ def c_handshake(a):
     return {"protocol": proto, "sent": n.value}
 
 
+def c_peer_names(a):
+    """Handshakes with a server for each certificate; the other side's name as the library prints it."""
+    lib, env, must = ssl_env(a)
+    out = []
+    for path in a.cert:
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=serve, args=(theirs, path), daemon=True).start()
+        soc = C.c_void_p()
+        must("gsk_secure_soc_open", lib.gsk_secure_soc_open(env, C.byref(soc)))
+        lib.gsk_attribute_set_numeric_value(soc, LONG(GSK_FD), LONG(ours.fileno()))
+        rc = lib.gsk_secure_soc_init(soc)
+        out.append(None if rc else partner(lib, soc).get(CERT_DN_PRINTABLE, b"").decode(errors="replace"))
+        lib.gsk_secure_soc_close(C.byref(soc))
+        ours.close()
+    return {"names": out}
+
+
+def serve(sock, path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(path)
+    try:
+        context.wrap_socket(sock, server_side=True).recv(1)
+    except OSError:
+        pass
+
+
+def partner(lib, soc):
+    """What the library says of the other side's certificate: bytes by number of the field."""
+    head, n = C.c_void_p(), C.c_int()
+    if lib.gsk_attribute_get_cert_info(soc, LONG(PARTNER_CERT_INFO), C.byref(head), C.byref(n)):
+        return {}
+    out = {}
+    for at in range(n.value):
+        # { number i32, padding, text pointer, length i32, padding }
+        field, text, size = struct.unpack("<i4xQi4x", C.string_at(head.value + 24 * at, 24))
+        if text and 0 <= size < 65536:
+            out[field] = C.string_at(text, size)
+    return out
+
+
 # ---------------------------------------------------------------- plumbing --
 def guarded(fn, args, limit):
     """Run fn(args) in a child; return (exit status, JSON object)."""
@@ -610,6 +662,7 @@ def main():
     sth = ("--stash-file", {})
 
     cmd("version", c_version, db=False, pw=False)
+    cmd("strerror", c_strerror, ("--numbers", {"required": True}), db=False, pw=False)
     cmd("create", c_create, stash, exp, ("--populate", {"action": "store_true"}),
         ("--fips", {"action": "store_true"}),
         help="the file name picks the type: *.kdb = CMS, *.p12 = PKCS#12")
@@ -621,7 +674,8 @@ def main():
     cmd("import-p12", c_import_p12, file, ("--file-pw", {"required": True}), labels)
     cmd("export-p12", c_export_p12, out, ("--out-pw", {"required": True}), labels)
     cmd("extract", c_extract, label, out, ("--der", {"action": "store_true"}))
-    cmd("delete", simple("GSKKM_DeleteKey", "label"), label)
+    cmd("delete", simple("GSKKM_DeleteKey", "label"), label,
+        ("--crash", {"action": "store_true", "help": "end without closing: the erased slot stays"}))
     cmd("delete-req", simple("GSKKM_DeleteRequestKeyPair", "label"), label)
     cmd("rename", simple("GSKKM_SetKeyLabel", "label", "to"), label, ("--to", {"required": True}))
     cmd("set-default", c_set_default, label)
@@ -639,6 +693,8 @@ def main():
     cmd("watch", c_watch, sth, ("--pause", {"type": float, "default": 0, "metavar": "MS"}), pw="optional")
     cmd("handshake", c_handshake, sth, ("--label", {}), ("--connect", {"required": True}),
         ("--send", {"default": "hello"}), pw="optional")
+    cmd("peer-names", c_peer_names, sth, ("--cert", {"action": "append", "required": True}),
+        pw="optional")
     a = ap.parse_args()
     if not find_lib_dir():
         print(json.dumps({"ok": False, "error": "GSKit not found: pip install ibm_db, "

@@ -60,6 +60,36 @@ macro_rules! keyed {
 }
 
 impl Cipher {
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cipher::Aes128 => "AES-128",
+            Cipher::Aes192 => "AES-192",
+            Cipher::Aes256 => "AES-256",
+            Cipher::Camellia128 => "Camellia-128",
+            Cipher::Camellia192 => "Camellia-192",
+            Cipher::Camellia256 => "Camellia-256",
+            Cipher::Des => "DES",
+            Cipher::TdesEde2 => "two-key triple DES",
+            Cipher::TdesEde3 => "triple DES",
+            Cipher::Rc2 { bits: ..=64, .. } => "40-bit RC2",
+            Cipher::Rc2 { .. } => "RC2",
+            Cipher::Rc4 { key_len: ..=8 } => "40-bit RC4",
+            Cipher::Rc4 { .. } => "RC4",
+        }
+    }
+
+    /// Why it counts as weak today, if it does.
+    pub fn weakness(self) -> Option<&'static str> {
+        match self {
+            Cipher::Des => Some("DES has keys of 56 bits"),
+            Cipher::TdesEde2 | Cipher::TdesEde3 => Some(super::pbe::TDES),
+            Cipher::Rc2 { .. } => Some("RC2 is broken or of 40 bits"),
+            Cipher::Rc4 { .. } => Some("RC4 is broken"),
+            _ => None,
+        }
+    }
+
     /// Bytes of a key.
     pub fn key_len(self) -> usize {
         match self {

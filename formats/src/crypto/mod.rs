@@ -8,6 +8,7 @@
 pub mod cipher;
 pub mod hash;
 pub mod kdf;
+pub mod path;
 pub mod pbe;
 pub(crate) mod phrase;
 pub mod public;

@@ -280,6 +280,61 @@ pub(crate) fn facts(algorithm: &Tlv<'_>) -> Result<(Option<Cipher>, u64)> {
     })
 }
 
+/// How something is enciphered, as far as that stands in the open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// For people: `PBES2 with AES-256`.
+    pub name: String,
+    /// Why it counts as weak today, if it does.
+    pub weak: Option<&'static str>,
+    /// Rounds of its derivation, where whoever writes the store chooses them.
+    pub rounds: Option<u64>,
+}
+
+/// What an `AlgorithmIdentifier` (its DER) says of how something is enciphered; `None` where it isn't known.
+pub fn protection(algorithm: &[u8]) -> Option<Protection> {
+    let algorithm = Reader::new(algorithm, 0).expect(Tag::SEQUENCE, "the encryption algorithm").ok()?;
+    let id = algorithm.reader().expect(Tag::OID, "the encryption scheme").ok()?;
+    match id.content {
+        oid::JKS_KEY_PROTECTOR => {
+            let weak = Some("one SHA-1 for each password that is tried");
+            return Some(Protection { name: "Sun's own scheme of JKS".to_owned(), weak, rounds: None });
+        }
+        // GSKit's count can't be chosen.
+        oid::GSK_3DES => {
+            let name = "GSKit's scheme with triple DES".to_owned();
+            return Some(Protection { name, weak: Some(TDES), rounds: None });
+        }
+        oid::JCEKS_PBE => {
+            let mut fields = algorithm.reader();
+            fields.next().ok()?;
+            let mut parameters = fields.expect(Tag::SEQUENCE, "parameters").ok()?.reader();
+            parameters.octet_string("the salt").ok()?;
+            let rounds = parameters.expect(Tag::INTEGER, "the iteration count").ok()?.unsigned().ok();
+            let name = "Sun's scheme with MD5 and triple DES".to_owned();
+            return Some(Protection { name, weak: Some("MD5 and triple DES"), rounds });
+        }
+        _ => {}
+    }
+    let scheme = Scheme::parse(&algorithm).ok()?;
+    let (_, rounds) = facts(&algorithm).ok()?;
+    let (family, cipher, prf) = match &scheme {
+        Scheme::Pkcs12 { cipher, .. } => ("PKCS#12's scheme with", *cipher, None),
+        Scheme::Pkcs5v1 { cipher, .. } => ("PBES1 with", *cipher, None),
+        Scheme::Pkcs5v2 { cipher, kdf: Kdf::Pbkdf2 { prf, .. }, .. } => ("PBES2 with", *cipher, Some(*prf)),
+        Scheme::Pkcs5v2 { cipher, .. } => ("PBES2 and scrypt with", *cipher, None),
+    };
+    let prf = prf.map_or_else(String::new, |h| format!(" and HMAC-{}", h.name()));
+    Some(Protection {
+        name: format!("{family} {}{prf}", cipher.name()),
+        weak: cipher.weakness(),
+        rounds: Some(rounds),
+    })
+}
+
+/// Blocks of 64 bits; NIST disallows it for new data since 2024 (SP 800-131A revision 2).
+pub(crate) const TDES: &str = "triple DES is no longer approved";
+
 fn unknown(what: &str, id: &Tlv<'_>) -> Error {
     Error::unsupported(format!("the {what} {} is not supported", oid::dotted(id.content))).at(id.at)
 }

@@ -2,6 +2,8 @@
 
 use super::Loaded;
 use super::list::{hex, row};
+use crate::context::Ctx;
+use crate::crypto::public::spki_of_pkcs8;
 use crate::format::Labels;
 use crate::model::{Entry, Item, ItemKind, Level, Trust};
 use serde::Serialize;
@@ -58,7 +60,7 @@ pub struct Changed {
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `label`, `kind`, `trust` or `chain`.
+    /// `label`, `kind`, `default`, `trust` or `chain`.
     pub what: &'static str,
     /// In the first store.
     pub from: String,
@@ -66,10 +68,24 @@ pub struct Change {
     pub to: String,
 }
 
-/// Compares. Certificates, requests and lists are the same when their DER is; a key when its leaf is; a
-/// secret key, which stays sealed, when its label is. What a format can't say is not compared.
+/// Opens the keys for which no certificate stands, so that [`diff`] knows them by what they are. One that
+/// can't be opened goes by its label.
+pub fn open_bare_keys(loaded: &Loaded, ctx: &Ctx<'_>) {
+    for entry in &loaded.store.entries {
+        if let Item::Key { key, chain } = &entry.item
+            && chain.is_empty()
+        {
+            let _ = key.open(ctx);
+        }
+    }
+}
+
+/// Compares. Certificates, requests and lists are the same when their DER is; a key when its leaf is, or
+/// without one its public key; a secret key, which stays sealed, when its label is. What a format can't say is
+/// not compared.
 pub fn diff(a: &Loaded, b: &Loaded) -> Diff {
     let fold = Fold::of(a, b);
+    let defaults = a.format.marks_default() && b.format.marks_default();
     let mut left: HashMap<Cow<'_, [u8]>, Vec<(usize, &Entry)>> = HashMap::new();
     for (at, entry) in a.store.entries.iter().enumerate() {
         left.entry(identity(entry)).or_default().push((at, entry));
@@ -97,7 +113,7 @@ pub fn diff(a: &Loaded, b: &Loaded) -> Diff {
     }
     pairs.sort_by_key(|((at, _), _)| *at);
     for ((_, from), to) in pairs {
-        let changes = changes(from, to, &fold);
+        let changes = changes(from, to, &fold, defaults);
         if changes.is_empty() {
             out.same += 1;
         } else {
@@ -110,12 +126,20 @@ pub fn diff(a: &Loaded, b: &Loaded) -> Diff {
     out
 }
 
-/// What makes an entry that entry: its object, or its label where it has none that can be seen.
+/// What makes an entry that entry: its object, its public key, or its label where it has none that can be
+/// seen.
 fn identity(entry: &Entry) -> Cow<'_, [u8]> {
+    let opened = || match &entry.item {
+        Item::Key { key, .. } => spki_of_pkcs8(&key.opened()?.bytes).ok().flatten(),
+        _ => None,
+    };
     match entry.object() {
         Some(der) => Cow::Borrowed(der),
         // No DER begins with a zero octet and goes on like this.
-        None => Cow::Owned([b"\0label\0", entry.label_text().as_bytes()].concat()),
+        None => Cow::Owned(match opened() {
+            Some(spki) => [b"\0key\0", &crate::crypto::public::identity(&spki)[..]].concat(),
+            None => [b"\0label\0", entry.label_text().as_bytes()].concat(),
+        }),
     }
 }
 
@@ -145,7 +169,7 @@ fn side(entry: &Entry) -> Side {
     Side { kind: row.kind, label: row.label, subject: row.subject, sha256: row.sha256 }
 }
 
-fn changes(a: &Entry, b: &Entry, fold: &Fold) -> Vec<Change> {
+fn changes(a: &Entry, b: &Entry, fold: &Fold, defaults: bool) -> Vec<Change> {
     let mut out = Vec::new();
     let mut compare = |what, from: String, to: String| {
         if from != to {
@@ -155,6 +179,10 @@ fn changes(a: &Entry, b: &Entry, fold: &Fold) -> Vec<Change> {
     compare("kind", a.item.kind().name().to_owned(), b.item.kind().name().to_owned());
     if a.label.is_some() && b.label.is_some() && !fold.same(&a.label_text(), &b.label_text()) {
         compare("label", a.label_text().into_owned(), b.label_text().into_owned());
+    }
+    if defaults {
+        let word = |e: &Entry| if e.default { "yes" } else { "no" }.to_owned();
+        compare("default", word(a), word(b));
     }
     // A key is no anchor, whatever its format says of its certificate.
     if let (ItemKind::Cert, Some(a), Some(b)) = (b.item.kind(), &a.trust, &b.trust) {

@@ -3,10 +3,12 @@
 
 mod build;
 pub mod ca;
+pub mod check;
 pub mod convert;
 pub mod diff;
 pub mod edit;
 pub mod edits;
+pub mod find;
 mod flat;
 pub mod keygen;
 mod labels;

@@ -2,7 +2,7 @@
 //! made of each is reported in the order of the walk.
 
 use super::Input;
-use super::list::{Filter, Listed, list};
+use super::list::{FileRow, Filter, Listed, list};
 use crate::context::{Ctx, Options, Secrets, Session};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FORMATS, Format, Match, detect};
@@ -20,7 +20,7 @@ pub struct Tree<'a> {
     pub secrets: &'a SecretsFor<'a>,
     /// The formats' own options.
     pub options: &'a Options,
-    /// Shared by all stores: one budget of derivations for the whole tree.
+    /// What all stores share; each may spend its part of the budget.
     pub session: &'a Session,
     /// Look into old generations and what else this program leaves beside stores.
     pub all: bool,
@@ -66,7 +66,17 @@ pub fn list_tree(
     filter: &Filter,
     report: &mut dyn FnMut(Seen<Listed>) -> Result<()>,
 ) -> Result<()> {
-    walk_tree(tree, &|found| list(&found.path.to_string_lossy(), &found.input, filter), report)
+    let look = |found: &Found<'_>| {
+        let mut listed = list(&found.path.to_string_lossy(), &found.input, filter)?;
+        if let Some(facts) = found.file
+            && !listed.rows.is_empty()
+        {
+            let file = FileRow::of(facts);
+            listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
+        }
+        Ok(listed)
+    };
+    walk_tree(tree, &look, report)
 }
 
 /// Goes through every store below `tree.root`: `look` is called for each on the worker threads, and what it
@@ -227,13 +237,22 @@ fn folder<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T
 }
 
 fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
-    let source = Source::open_in_tree(path)?;
+    // The caller named the root, so that one may be a link.
+    let opened = if path == tree.root { Source::open(path) } else { Source::open_in_tree(path) };
+    let source = match opened {
+        // It was there when the folder was listed: somebody's temporary file.
+        Err(_) if matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound) => {
+            return Ok(None);
+        }
+        opened => opened?,
+    };
     let probe = source.probe()?;
     if probe.head.is_empty() {
         return Ok(None);
     }
     let format = match detect(&probe) {
         Ok(format) => format,
+        Err(_) if is_no_store_by_itself(path, probe.head) => return Ok(None),
         Err(e) if e.kind() == Kind::Unsupported => return Err(e.in_file(path)),
         Err(_) => return Ok(None),
     };
@@ -245,6 +264,18 @@ fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>>
     }
 }
 
+/// A database of some program; where its folder is a store, that was seen by itself. What is named like a
+/// part of a store that isn't there is not passed over.
+fn is_no_store_by_itself(path: &Path, head: &[u8]) -> bool {
+    let part = |f: &&dyn Format| f.folder_files().iter().any(|name| path.file_name() == Some(name.as_ref()));
+    let in_store = |f: &dyn Format| {
+        let probe = Probe { head: &[], size: None, path: path.parent()?, directory: true };
+        Some(f.detect(&probe) == Match::Yes)
+    };
+    let owner = FORMATS.iter().copied().find(part);
+    head.starts_with(b"SQLite format 3\0") && owner.is_none_or(|f| in_store(f) == Some(true))
+}
+
 fn read<T>(
     tree: &Tree<'_>,
     look: Look<'_, T>,
@@ -254,7 +285,8 @@ fn read<T>(
     file: Option<FileFacts>,
 ) -> Result<T> {
     let secrets = (tree.secrets)(path, format);
-    let ctx = Ctx { secrets: &*secrets, options: tree.options, session: tree.session };
+    let session = tree.session.part();
+    let ctx = Ctx { secrets: &*secrets, options: tree.options, session: &session };
     look(&Found { path, input: Input { source, format: Some(format), ctx }, format, file })
 }
 

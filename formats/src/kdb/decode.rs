@@ -7,6 +7,7 @@ use super::record::{Content, Record};
 use super::{carrier, lock};
 use crate::asn1::{Reader, Tag};
 use crate::context::Ctx;
+use crate::crypto::pbe::{self, Protection};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     Attr, Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Link, Password, Room, Seal, Secret, Store,
@@ -407,6 +408,12 @@ impl Gatherer {
     }
 }
 
+/// The key of a record that stands by itself: `object` and `key` are its own.
+pub fn lone_key(label: Label, object: &[u8], key: &[u8], at: u64) -> Arc<Secret> {
+    let pair = Der::new([object, key].concat());
+    Arc::new(Secret::sealed(Wrapped { label, pair, certificate: object.len(), at, carried: false }))
+}
+
 /// A key as it stands in its record.
 struct Wrapped {
     label: Label,
@@ -428,6 +435,14 @@ impl Seal for Wrapped {
     /// Certificate and key of the record.
     fn raw(&self) -> Option<&[u8]> {
         Some(&self.pair)
+    }
+
+    /// GSKit goes back to its own count with each change of the password, so that is nobody's choice.
+    fn protection(&self) -> Option<Protection> {
+        let (_, key) = self.pair.split_at_checked(self.certificate)?;
+        let mut fields = Reader::new(key, 0).expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo").ok()?.reader();
+        let found = pbe::protection(fields.expect(Tag::SEQUENCE, "the encryption algorithm").ok()?.raw)?;
+        Some(Protection { rounds: None, ..found })
     }
 
     /// A database's keys are wrapped with its own password; other tools may have done otherwise.

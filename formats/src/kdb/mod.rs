@@ -26,6 +26,8 @@ mod chain;
 mod companion;
 mod decode;
 mod encode;
+mod erased;
+mod examine;
 mod layout;
 mod lock;
 mod options;
@@ -37,6 +39,7 @@ mod tests;
 
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::fact::Fact;
 use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange};
 use crate::model::{Entry, ItemKind, Loss, Store};
 use crate::place::{Probe, Source, Staging};
@@ -114,6 +117,14 @@ impl Format for Kdb {
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
         decode::decode(from, ctx)
+    }
+
+    fn examine(&self, from: &Source, _: &Store, ctx: &Ctx<'_>) -> Vec<Fact> {
+        examine::examine(from, ctx)
+    }
+
+    fn erased(&self, from: &Source) -> Result<Vec<Entry>> {
+        erased::erased(from)
     }
 
     fn write(

@@ -1,6 +1,8 @@
 //! Keys and passwords: sealed until needed, wiped afterwards, never printed.
 
+use crate::asn1::{Reader, Tag};
 use crate::context::Ctx;
+use crate::crypto::pbe::{self, Protection};
 use crate::error::{Error, Result};
 use std::fmt;
 use std::sync::OnceLock;
@@ -82,6 +84,13 @@ pub trait Seal: Send + Sync {
     /// the key can't be opened and the password stays.
     fn raw(&self) -> Option<&[u8]> {
         None
+    }
+
+    /// How it is enciphered, as far as that stands in the open.
+    fn protection(&self) -> Option<Protection> {
+        let mut fields =
+            Reader::new(self.raw()?, 0).expect(Tag::SEQUENCE, "EncryptedPrivateKeyInfo").ok()?.reader();
+        pbe::protection(fields.expect(Tag::SEQUENCE, "the encryption algorithm").ok()?.raw)
     }
 
     /// Deciphers. `Kind::Password` when no password that `ctx` has fits.

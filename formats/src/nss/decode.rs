@@ -6,11 +6,12 @@
 use super::chain::Chains;
 use super::keys::{self, Private, Public, RSA_NUMBERS};
 use super::layout::*;
-use super::protect::{Master, PasswordEntry, derivation};
+use super::protect::{self, Master, PasswordEntry, derivation};
 use super::sql::{Db, Meta, Object};
 use super::trust::{self, NSS_WORDS, PKCS11_WORDS, Words};
 use crate::asn1::{cert_fields, tlv};
 use crate::context::{Ctx, Session};
+use crate::crypto::pbe::Protection;
 use crate::crypto::public::identity;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Attr, Der, Entry, Item, KeyMaterial, Label, Link, Seal, Secret, Store};
@@ -758,6 +759,10 @@ impl Seal for Locked {
         NAME
     }
 
+    fn protection(&self) -> Option<Protection> {
+        protect::protection(&self.blob)
+    }
+
     fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {
         let master = log_in(&self.entry, ctx)?.ok_or_else(needed)?;
         let pkcs8 = master.open(&self.blob, ctx.session)?;
@@ -774,6 +779,10 @@ fn needed() -> Error {
 impl Seal for NssSeal {
     fn format(&self) -> &'static str {
         NAME
+    }
+
+    fn protection(&self) -> Option<Protection> {
+        protect::protection(&self.sealed.first()?.blob)
     }
 
     fn open(&self, ctx: &Ctx<'_>) -> Result<KeyMaterial> {

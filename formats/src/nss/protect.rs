@@ -19,7 +19,7 @@
 
 use crate::asn1::{Reader, Tag, Tlv, integer, octet_string, oid, oid_tlv, tlv_of};
 use crate::context::Session;
-use crate::crypto::pbe::Kdf;
+use crate::crypto::pbe::{Kdf, Protection, TDES};
 use crate::crypto::{Cipher, Hash};
 use crate::error::{Error, Result};
 use sha1::{Digest, Sha1};
@@ -233,6 +233,16 @@ fn split(blob: &[u8]) -> Result<(Tlv<'_>, &[u8])> {
 struct Sealed<'a> {
     scheme: Scheme<'a>,
     body: &'a [u8],
+}
+
+/// How a value is enciphered, for who judges it.
+pub fn protection(blob: &[u8]) -> Option<Protection> {
+    let (name, weak, rounds) = match Sealed::parse(blob).ok()?.scheme {
+        Scheme::Aes { kdf: Kdf::Pbkdf2 { rounds, .. }, .. } => ("PBES2 with AES-256", None, rounds),
+        Scheme::Aes { .. } => return None,
+        Scheme::TripleDes { rounds, .. } => ("NSS's old scheme with triple DES", Some(TDES), rounds),
+    };
+    Some(Protection { name: name.to_owned(), weak, rounds: Some(rounds) })
 }
 
 enum Scheme<'a> {

@@ -279,6 +279,29 @@ pub(super) fn protection(buffer: &Arc<Buffer>) -> Result<Protection> {
     Ok(out)
 }
 
+/// How the MAC and each of the contents are protected.
+pub(super) fn outer_protection(buffer: &Arc<Buffer>) -> Result<Vec<(&'static str, pbe::Protection)>> {
+    let file = Piece::file(buffer)?;
+    let pfx = Pfx::parse(&file)?;
+    let mut out = Vec::new();
+    if let Some(mac) = &pfx.mac {
+        let how = pbe::Protection { name: mac.name(), weak: mac.weakness(), rounds: mac.rounds() };
+        out.push(("the MAC", how));
+    }
+    let mut list = pfx.safe.reader().expect(Tag::SEQUENCE, "AuthenticatedSafe")?.reader();
+    while let Some(info) = list.next()? {
+        let info = ContentInfo::parse(&info)?;
+        if let (oid::ENCRYPTED_DATA, Some(data)) = (info.id.content, info.content) {
+            let mut fields = data.reader();
+            fields.any("version")?;
+            let mut parts = fields.any("EncryptedContentInfo")?.reader();
+            parts.any("contentType")?;
+            out.extend(pbe::protection(parts.any("algorithm")?.raw).map(|how| ("the contents", how)));
+        }
+    }
+    Ok(out)
+}
+
 impl Protection {
     fn note(&mut self, (cipher, rounds): (Option<Cipher>, u64)) {
         self.ciphers.extend(cipher);

@@ -86,6 +86,12 @@ impl<'a> Mac<'a> {
         }
     }
 
+    /// Why its hash counts as weak, if it does. HMAC stands on less than collisions, so SHA-1 will do.
+    pub fn weakness(&self) -> Option<&'static str> {
+        let (Scheme::Classic { hash, .. } | Scheme::Pbmac1 { hash, .. }) = &self.scheme;
+        (*hash == Hash::Md5).then_some("MD5 is broken")
+    }
+
     /// Whether it is PBMAC1.
     pub fn is_pbmac1(&self) -> bool {
         matches!(self.scheme, Scheme::Pbmac1 { .. })

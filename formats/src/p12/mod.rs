@@ -44,6 +44,7 @@ mod trust;
 
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::fact::Fact;
 use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange, lower_case};
 use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
@@ -94,6 +95,17 @@ impl Format for P12 {
 
     fn read(&self, from: &Source, ctx: &Ctx<'_>) -> Result<Store> {
         Ok(pair::store(decode::decode(from.bytes()?, ctx)?, ctx))
+    }
+
+    fn examine(&self, from: &Source, store: &Store, _: &Ctx<'_>) -> Vec<Fact> {
+        let mut facts = vec![Fact::OnePassword];
+        if let Ok(Ok(parts)) = from.bytes().map(decode::outer_protection) {
+            facts.extend(parts.into_iter().map(|(what, how)| Fact::Protected { what, how }));
+        }
+        // Java shows a lone certificate only with its own attribute on it.
+        let hidden = store.entries.iter().filter(|e| matches!(e.item, Item::Cert(_)) && e.trust.is_none());
+        facts.extend(hidden.map(|e| Fact::HiddenFromJava(e.label_text().into_owned())));
+        facts
     }
 
     fn write(

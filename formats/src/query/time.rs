@@ -54,6 +54,15 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
 }
 
+/// The inverse of [`rfc3339`], for its own form of text.
+pub fn from_rfc3339(text: &str) -> Option<i64> {
+    let number = |at: std::ops::Range<usize>| text.get(at)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    (text.get(19..) == Some("Z"))
+        .then(|| days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years begin in March, so that
 /// the leap day is the last one.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
@@ -84,6 +93,14 @@ mod tests {
     }
     fn general(s: &str) -> Option<String> {
         seconds(&crate::asn1::tlv(0x18, s.as_bytes())).map(rfc3339)
+    }
+
+    #[test]
+    fn text_comes_back() {
+        for seconds in [0, -62_167_219_200, 253_402_300_799, 951_782_400, 1_767_323_045] {
+            assert_eq!(from_rfc3339(&rfc3339(seconds)), Some(seconds));
+        }
+        assert_eq!((from_rfc3339(""), from_rfc3339("2026-01-02T03:04:05+01:00")), (None, None));
     }
 
     #[test]

@@ -1,0 +1,309 @@
+//! Patterns for names, and how well a name fits one.
+
+use super::parse::{Written, WrittenPair, WrittenValue, parse};
+use super::{Attribute, attributes, fold};
+use crate::error::Result;
+use std::borrow::Cow;
+
+/// A pattern for subjects or issuers, parsed once.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    wanted: Wanted,
+    exact: bool,
+}
+
+/// How a name fits a pattern, best first. For MQ AMS only `Exact` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// The same RDNs in the same order with the same values, character by character.
+    Exact,
+    /// The same RDNs in another order.
+    Reordered,
+    /// It differs in the case of letters or in blanks.
+    Folded,
+}
+
+impl Grade {
+    /// The word for JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Grade::Exact => "exact",
+            Grade::Reordered => "reordered",
+            Grade::Folded => "folded",
+        }
+    }
+}
+
+/// That a name fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// How what the pattern says compares.
+    pub grade: Grade,
+    /// The pattern names every attribute of the name, without wildcards.
+    pub whole: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Wanted {
+    /// Occurs in a value: as written, and folded.
+    Substring(String, String),
+    /// These attributes.
+    Name(Vec<Vec<Pair>>),
+}
+
+/// One attribute that is asked for.
+#[derive(Clone, Debug)]
+struct Pair {
+    oid: Vec<u8>,
+    value: WrittenValue,
+    folded: WrittenValue,
+}
+
+impl Pattern {
+    /// Parses `CN=colin,O=SSS` in any usual dialect (RFC 4514, RFC 1779 quotes, OpenSSL's slashes and
+    /// `C = GB, O = X`, blanks and semicolons), or takes the whole text as a substring when there is no
+    /// `=`. `*` in a value stands for anything, `\*` for itself.
+    ///
+    /// Without `exact`, the attributes may stand in any order, others may stand between them, and values
+    /// compare without regard to case and to repeated blanks (RFC 5280 section 7.1). With `exact`
+    /// (`--dn-exact`), the whole name must consist of just these, in the order in which this dialect is
+    /// printed, and values compare character by character, as MQ AMS does.
+    pub fn parse(text: &str, exact: bool) -> Result<Pattern> {
+        let wanted = if text.contains('=') {
+            Wanted::Name(in_order(parse(text)?))
+        } else {
+            Wanted::Substring(text.to_owned(), fold(text).into_owned())
+        };
+        Ok(Pattern { wanted, exact })
+    }
+
+    /// Whether a whole `Name` element matches.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match &self.wanted {
+            Wanted::Substring(text, _) if self.exact => {
+                attributes(name).any(|a| a.text().is_some_and(|t| t.contains(text)))
+            }
+            Wanted::Substring(_, folded) => attributes(name).any(|a| value_contains(&a, folded)),
+            Wanted::Name(rdns) if self.exact => {
+                let have: Vec<_> = attributes(name).collect();
+                same_sequence(rdns, &have)
+            }
+            Wanted::Name(rdns) => {
+                let pairs = || rdns.iter().flatten();
+                pairs().all(|p| attributes(name).any(|a| p.fits(&a)))
+                    && (pairs().nth(1).is_none() || {
+                        let have: Vec<_> = attributes(name).collect();
+                        assignable(pairs().collect::<Vec<_>>().as_slice(), &have, Pair::fits)
+                    })
+            }
+        }
+    }
+
+    /// How a whole `Name` element matches, if it does.
+    pub fn hit(&self, name: &[u8]) -> Option<Hit> {
+        if !self.matches(name) {
+            return None;
+        }
+        let rdns = match &self.wanted {
+            Wanted::Substring(text, _) => {
+                let exact = attributes(name).any(|a| a.text().is_some_and(|t| t.contains(text)));
+                let grade = if exact { Grade::Exact } else { Grade::Folded };
+                return Some(Hit { grade, whole: false });
+            }
+            Wanted::Name(rdns) => rdns,
+        };
+        let have: Vec<_> = attributes(name).collect();
+        let pairs: Vec<_> = rdns.iter().flatten().collect();
+        let complete = pairs.len() == have.len();
+        let in_sequence = if complete { same_sequence(rdns, &have) } else { is_subsequence(&pairs, &have) };
+        let grade = match in_sequence {
+            true => Grade::Exact,
+            false if assignable(&pairs, &have, Pair::is) => Grade::Reordered,
+            false => Grade::Folded,
+        };
+        let literal = pairs.iter().all(|p| !matches!(&p.value, WrittenValue::Text(t) if t.len() != 1));
+        Some(Hit { grade, whole: complete && literal })
+    }
+}
+
+/// The RDNs in the order of the encoding.
+fn in_order(written: Written) -> Vec<Vec<Pair>> {
+    let mut rdns: Vec<Vec<Pair>> =
+        written.rdns.into_iter().map(|rdn| rdn.into_iter().map(Pair::from).collect()).collect();
+    if !written.as_encoded {
+        rdns.reverse();
+    }
+    rdns
+}
+
+/// The very name: RDN by RDN; inside one the order doesn't count.
+fn same_sequence(wanted: &[Vec<Pair>], have: &[Attribute<'_>]) -> bool {
+    let mut rest = have;
+    wanted.iter().all(|rdn| {
+        let Some((first, others)) = rest.split_first() else { return false };
+        let len = 1 + others.iter().take_while(|a| a.rdn == first.rdn).count();
+        let (group, behind) = rest.split_at(len);
+        rest = behind;
+        len == rdn.len() && assignable(&rdn.iter().collect::<Vec<_>>(), group, Pair::is)
+    }) && rest.is_empty()
+}
+
+fn is_subsequence(wanted: &[&Pair], have: &[Attribute<'_>]) -> bool {
+    let mut rest = have.iter();
+    wanted.iter().all(|p| rest.any(|a| p.is(a)))
+}
+
+/// Whether each pair can have an attribute of its own. Augmenting paths: a pair takes an attribute over when
+/// its holder finds another.
+fn assignable(wanted: &[&Pair], have: &[Attribute<'_>], fits: fn(&Pair, &Attribute<'_>) -> bool) -> bool {
+    fn place(
+        pair: usize,
+        fits: &dyn Fn(usize, usize) -> bool,
+        holder: &mut [Option<usize>],
+        tried: &mut [bool],
+    ) -> bool {
+        for at in 0..holder.len() {
+            if tried[at] || !fits(pair, at) {
+                continue;
+            }
+            tried[at] = true;
+            if holder[at].is_none_or(|other| place(other, fits, holder, tried)) {
+                holder[at] = Some(pair);
+                return true;
+            }
+        }
+        false
+    }
+    let mut holder = vec![None; have.len()];
+    (0..wanted.len()).all(|pair| {
+        let mut tried = vec![false; have.len()];
+        place(pair, &|p, a| fits(wanted[p], &have[a]), &mut holder, &mut tried)
+    })
+}
+
+impl From<WrittenPair> for Pair {
+    fn from(pair: WrittenPair) -> Self {
+        let folded = match &pair.value {
+            WrittenValue::Raw(bytes) => WrittenValue::Raw(bytes.clone()),
+            WrittenValue::Text(pieces) => WrittenValue::Text(folded(pieces)),
+        };
+        Pair { oid: pair.oid, value: pair.value, folded }
+    }
+}
+
+/// Folding one piece must keep the blanks beside a wildcard.
+fn folded(pieces: &[String]) -> Vec<String> {
+    let last = pieces.len().saturating_sub(1);
+    let one = |(i, p): (usize, &String)| {
+        let mut f = fold(p).into_owned();
+        if !f.is_empty() && i > 0 && p.starts_with(' ') {
+            f.insert(0, ' ');
+        }
+        if !f.is_empty() && i < last && p.ends_with(' ') {
+            f.push(' ');
+        }
+        f
+    };
+    pieces.iter().enumerate().map(one).collect()
+}
+
+impl Pair {
+    /// Fits character by character.
+    fn is(&self, attribute: &Attribute<'_>) -> bool {
+        attribute.oid == self.oid
+            && match &self.value {
+                WrittenValue::Raw(bytes) => attribute.raw == bytes,
+                WrittenValue::Text(pieces) => attribute.text().is_some_and(|t| pieces_match(pieces, &t)),
+            }
+    }
+
+    /// Fits but for case and blanks.
+    fn fits(&self, attribute: &Attribute<'_>) -> bool {
+        if attribute.oid != self.oid {
+            return false;
+        }
+        match &self.folded {
+            WrittenValue::Raw(bytes) => attribute.raw == bytes,
+            // Nearly all values: no text is built for them.
+            WrittenValue::Text(pieces)
+                if matches!(attribute.tag.0, 0x0c | 0x13 | 0x16) && attribute.content.is_ascii() =>
+            {
+                match pieces.as_slice() {
+                    [only] => equals_folded(attribute.content, only),
+                    _ => attribute.text().is_some_and(|t| pieces_match(pieces, &fold(&t))),
+                }
+            }
+            WrittenValue::Text(pieces) => {
+                attribute.text().is_some_and(|t| pieces_match(pieces, &fold_owned(t)))
+            }
+        }
+    }
+}
+
+/// Whether ASCII `text`, folded, is `folded`.
+fn equals_folded(text: &[u8], folded: &str) -> bool {
+    let blank = |b: u8| b.is_ascii_whitespace() || b == 0x0b;
+    let mut last = b' ';
+    let mut wanted = folded.bytes();
+    for b in text {
+        let b = if blank(*b) { b' ' } else { b.to_ascii_lowercase() };
+        // A blank counts when something follows it.
+        if b != b' ' && (last == b' ' && wanted.len() != folded.len() && wanted.next() != Some(b' ')) {
+            return false;
+        }
+        if b != b' ' && wanted.next() != Some(b) {
+            return false;
+        }
+        last = b;
+    }
+    wanted.len() == 0
+}
+
+fn value_contains(attribute: &Attribute<'_>, needle: &str) -> bool {
+    let c = attribute.content;
+    // UTF8String, PrintableString, IA5String hold nearly all names: no text is built for them.
+    if needle.is_ascii() && matches!(attribute.tag.0, 0x0c | 0x13 | 0x16) {
+        if contains_ascii(c, needle.as_bytes()) {
+            return true;
+        }
+        // Folding could still bring a match about: repeated blanks, and the two letters outside ASCII
+        // whose lower case begins with one of it (the Kelvin sign, the dotted capital I).
+        let folds = |w: &[u8]| w == b"  " || w == b"\xc4\xb0" || w == b"\xe2\x84";
+        if !c.windows(2).any(folds) {
+            return false;
+        }
+    }
+    attribute.text().is_some_and(|t| fold(&t).contains(needle))
+}
+
+/// Whether ASCII `needle`, in lower case, occurs in `text` in any case.
+fn contains_ascii(text: &[u8], needle: &[u8]) -> bool {
+    let Some((first, rest)) = needle.split_first() else { return true };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
+        .any(|at| text[at + 1..].get(..rest.len()).is_some_and(|t| t.eq_ignore_ascii_case(rest)))
+}
+
+/// Whether `text` is these pieces with anything between them.
+pub(crate) fn pieces_match(pieces: &[String], text: &str) -> bool {
+    match pieces {
+        [] => true,
+        [only] => text == only,
+        [first, middle @ .., last] => {
+            let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+            for piece in middle {
+                match rest.find(piece.as_str()) {
+                    Some(at) => rest = &rest[at + piece.len()..],
+                    None => return false,
+                }
+            }
+            rest.ends_with(last.as_str())
+        }
+    }
+}
+
+fn fold_owned(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(t) => fold(t),
+        Cow::Owned(t) => Cow::Owned(fold(&t).into_owned()),
+    }
+}

@@ -1,0 +1,538 @@
+//! Trees of stores: what `list -r` and `find` see, against what the stores' own tools say of each; trees that
+//! somebody laid out to mislead; inventories in other programs.
+
+use crate::kdb::{gskit, without_gskit};
+use crate::support::{Ran, keyferry, must, root, run, scratch, sha256, testdata};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+const PASSWORD: &str = "Secret-1";
+
+fn ours(arguments: &[&str], dir: &Path) -> Ran {
+    run(keyferry().args(arguments).current_dir(dir).env("KEYFERRY_PASSWORD", PASSWORD))
+}
+
+fn json(ran: &Ran) -> Vec<Value> {
+    serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err))
+}
+
+fn text<'a>(row: &'a Value, field: &str) -> &'a str {
+    row[field].as_str().unwrap_or("")
+}
+
+fn tool(dir: &Path, name: &str, arguments: &[&str]) -> String {
+    must(Command::new(name).args(arguments).current_dir(dir).env("LC_ALL", "C.UTF-8")).out
+}
+
+/// A root, a key with its certificate and request, in PEM.
+fn openssl_files(dir: &Path) {
+    let ca = ["-subj", "/O=MYORG/CN=Tree root", "-keyout", "ca.key", "-out", "ca.pem", "-days", "100"];
+    tool(dir, "openssl", &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"], &ca[..]].concat());
+    let new = ["-nodes", "-subj", "/O=MYORG/CN=PAYROLL", "-keyout", "pay.key", "-out", "pay.csr"];
+    tool(dir, "openssl", &[&["req", "-newkey", "rsa:2048"], &new[..]].concat());
+    let sign = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "50", "-out", "pay.pem"];
+    tool(dir, "openssl", &[&["x509", "-req", "-in", "pay.csr"], &sign[..]].concat());
+    let pass = format!("pass:{PASSWORD}");
+    let p12 = ["-inkey", "pay.key", "-in", "pay.pem", "-certfile", "ca.pem", "-name", "payroll"];
+    tool(dir, "openssl", &[&["pkcs12", "-export", "-out", "pay.p12", "-passout", &pass], &p12[..]].concat());
+}
+
+/// SHA-256 of every certificate in PEM text.
+fn prints(pem: &str) -> BTreeSet<String> {
+    let blocks = pem::parse_many(pem).unwrap();
+    blocks.iter().filter(|b| b.tag() == "CERTIFICATE").map(|b| sha256(b.contents())).collect()
+}
+
+#[test]
+fn a_tree_of_the_peers_stores_is_listed_object_by_object() {
+    if without_gskit() {
+        return;
+    }
+    let dir = scratch();
+    let dir = dir.path();
+    openssl_files(dir);
+    // Names lie: a PKCS#12 that is called a JKS, a JKS without a suffix.
+    for folder in ["java", "nss", "mq/deep", "pem"] {
+        std::fs::create_dir_all(dir.join(folder)).unwrap();
+    }
+    let store = ["-storepass", PASSWORD, "-noprompt"];
+    let import = |kind: &str, file: &str| {
+        let from = ["-srckeystore", "pay.p12", "-srcstorepass", PASSWORD, "-deststorepass", PASSWORD];
+        let to = ["-importkeystore", "-noprompt", "-destkeystore", file, "-deststoretype", kind];
+        tool(dir, "keytool", &[&to[..], &from].concat());
+        let ca = ["-importcert", "-alias", "Root CA", "-file", "ca.pem", "-keystore", file];
+        tool(dir, "keytool", &[&ca[..], &store].concat());
+    };
+    import("JKS", "java/trust");
+    import("PKCS12", "java/misnamed.jks");
+    std::fs::write(dir.join("pw"), PASSWORD).unwrap();
+    tool(dir, "certutil", &["-N", "-d", "sql:nss", "-f", "pw"]);
+    tool(dir, "pk12util", &["-i", "pay.p12", "-d", "sql:nss", "-k", "pw", "-W", PASSWORD]);
+    let kdb = dir.join("mq/deep/client.kdb");
+    gskit(&["create"], &kdb, &["--pw", PASSWORD, "--stash", "v2"]);
+    let p12 = dir.join("pay.p12");
+    gskit(&["import-p12"], &kdb, &["--pw", PASSWORD, "--file", p12.to_str().unwrap(), "--file-pw", PASSWORD]);
+    std::fs::rename(dir.join("pay.pem"), dir.join("pem/notes.txt")).unwrap();
+    // Databases of other programs are no stores.
+    std::fs::copy(dir.join("nss/key4.db"), dir.join("pem/places.sqlite")).unwrap();
+    std::fs::write(dir.join("pem/README"), "no store, though it says -----BEGIN of something").unwrap();
+
+    let ran = ours(&["list", "-r", ".", "--json"], dir);
+    assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
+    let rows = json(&ran);
+    let of = |store: &str| -> Vec<&Value> { rows.iter().filter(|r| text(r, "store") == store).collect() };
+    let certificates = |store: &str| -> BTreeSet<String> {
+        let all = of(store).into_iter().flat_map(|r| {
+            let chain = r["chain"].as_array().cloned().unwrap_or_default();
+            chain.into_iter().chain([r["sha256"].clone()]).filter_map(|v| v.as_str().map(str::to_owned))
+        });
+        all.collect()
+    };
+    // Java: aliases, kinds and certificates.
+    for file in ["java/trust", "java/misnamed.jks"] {
+        let said = tool(dir, "keytool", &[&["-list", "-rfc", "-keystore", file], &store[..]].concat());
+        let name = format!("./{file}");
+        assert_eq!(certificates(&name), prints(&said), "{file}");
+        let theirs: BTreeSet<_> = said
+            .split("Alias name: ")
+            .skip(1)
+            .map(|part| {
+                let label = part.lines().next().unwrap().to_owned();
+                (label.to_lowercase(), part.contains("PrivateKeyEntry"))
+            })
+            .collect();
+        let mine =
+            of(&name).into_iter().map(|r| (text(r, "label").to_lowercase(), r["kind"] == "key")).collect();
+        assert_eq!(theirs, mine, "{file}");
+    }
+    assert_eq!(of("./java/misnamed.jks")[0]["format"], "p12");
+    // NSS: nicknames, and each certificate by its nickname.
+    let said = tool(dir, "certutil", &["-L", "-d", "sql:nss"]);
+    for row in of("./nss") {
+        let label = text(row, "label");
+        assert!(said.contains(label), "{label}: {said}");
+        let pem = tool(dir, "certutil", &["-L", "-a", "-n", label, "-d", "sql:nss"]);
+        assert!(prints(&pem).contains(text(row, "sha256")), "{label}");
+    }
+    let flags =
+        |line: &&str| line.rsplit(' ').next().is_some_and(|w| w.split(',').count() == 3 && !w.contains('/'));
+    let theirs = said.lines().map(str::trim_end).filter(flags).count();
+    assert_eq!(of("./nss").len(), theirs, "{said}");
+    // GSKit: labels and certificates.
+    let said = gskit(&["list"], &kdb, &["--pw", PASSWORD]);
+    let listed = serde_json::to_string(&said).unwrap();
+    let rows_of_kdb = of("./mq/deep/client.kdb");
+    assert!(rows_of_kdb.len() >= 2, "{rows:?}");
+    for row in rows_of_kdb {
+        assert!(
+            listed.contains(text(row, "sha256")) && listed.contains(text(row, "label")),
+            "{row} {listed}"
+        );
+        assert_eq!(row["authenticated"], true);
+    }
+    // OpenSSL.
+    let pass = format!("pass:{PASSWORD}");
+    let said = tool(dir, "openssl", &["pkcs12", "-in", "pay.p12", "-nokeys", "-passin", &pass]);
+    assert_eq!(certificates("./pay.p12"), prints(&said));
+    assert_eq!(
+        certificates("./pem/notes.txt"),
+        prints(&std::fs::read_to_string(dir.join("pem/notes.txt")).unwrap())
+    );
+    assert!(of("./pem/README").is_empty());
+    // The system's word on each file.
+    for row in &rows {
+        let path = dir.join(text(row, "store"));
+        let path = if path.is_dir() { path.join("cert9.db") } else { path };
+        let meta = std::fs::metadata(&path).unwrap();
+        assert_eq!(row["file"]["size"], meta.len(), "{row}");
+        assert_eq!(row["file"]["mode"], format!("{:04o}", meta.permissions().mode() & 0o7777), "{row}");
+        assert!(row["file"]["owner"].is_string() && row["file"]["mtime"].is_string(), "{row}");
+    }
+}
+
+#[test]
+fn find_goes_from_a_name_to_every_place_of_its_key() {
+    if without_gskit() {
+        return;
+    }
+    let dir = scratch();
+    let dir = dir.path();
+    openssl_files(dir);
+    let kdb = dir.join("client.kdb");
+    let p12 = dir.join("pay.p12");
+    let file = p12.to_str().unwrap();
+    gskit(&["create"], &kdb, &["--pw", PASSWORD, "--stash", "v2"]);
+    gskit(&["import-p12"], &kdb, &["--pw", PASSWORD, "--file", file, "--file-pw", PASSWORD]);
+    // A key that people believe gone, and one with a pending request.
+    let gone = dir.join("gone.kdb");
+    gskit(&["create"], &gone, &["--pw", PASSWORD, "--stash", "v2"]);
+    gskit(&["import-p12"], &gone, &["--pw", PASSWORD, "--file", file, "--file-pw", PASSWORD]);
+    // GSKit gives the slot away when it closes the database; a program that ends otherwise leaves it.
+    gskit(&["delete"], &gone, &["--pw", PASSWORD, "--label", "payroll", "--crash"]);
+    let asked = dir.join("asked.arm");
+    let request = ["--label", "waiting", "--dn", "CN=WAITING,O=MYORG", "--out", asked.to_str().unwrap()];
+    gskit(&["create-req"], &gone, &[&["--pw", PASSWORD], &request[..]].concat());
+    std::fs::copy(&p12, dir.join("pay.p12.old-4")).unwrap();
+
+    let find = |arguments: &[&str]| ours(&[&["find"], arguments].concat(), dir);
+    let ran = find(&["CN=PAYROLL,O=MYORG", ".", "--json"]);
+    assert_eq!((ran.status, &*ran.err), (0, ""), "{}", ran.out);
+    let found: BTreeSet<String> = json(&ran)
+        .iter()
+        .map(|h| {
+            let flag = |f: &str| if h[f] == true { format!(" {f}") } else { String::new() };
+            let generation = h["generation"].as_u64().map_or(String::new(), |n| format!(" old-{n}"));
+            format!(
+                "{} {} {}{}{}{generation}",
+                text(h, "store"),
+                text(h, "kind"),
+                text(h, "found_by"),
+                flag("private_key"),
+                flag("erased")
+            )
+        })
+        .collect();
+    let expected = [
+        "./client.kdb key pattern private_key",
+        "./gone.kdb key pattern private_key erased",
+        "./pay.csr request pattern",
+        "./pay.key key public-key private_key",
+        "./pay.p12 key pattern private_key",
+        "./pay.p12.old-4 key pattern private_key old-4",
+        "./pay.pem cert pattern",
+    ];
+    assert_eq!(found, expected.iter().map(|s| (*s).to_owned()).collect(), "{}", ran.out);
+    // Three current stores hold the key; the generation and the erased slot are not counted.
+    assert!(json(&ran).iter().all(|h| h["private_key"] != true || h["key_in_stores"] == 3), "{}", ran.out);
+    let table = find(&["CN=PAYROLL,O=MYORG", "."]).out;
+    assert!(table.contains("3 stores hold the same private key"), "{table}");
+    assert!(table.contains("deleted but still in the file"), "{table}");
+
+    // The certificate alone leads to the same, by fingerprint and by label.
+    let print = json(&ran)[0]["sha256"].as_str().unwrap().to_owned();
+    let by_print = json(&find(&["--sha256", &print, ".", "--json"]));
+    assert!(by_print.iter().any(|h| text(h, "store") == "./pay.key"), "{by_print:?}");
+    let waiting = json(&find(&["--label", "waiting", ".", "--json"]));
+    let places: Vec<_> =
+        waiting.iter().map(|h| (text(h, "store"), text(h, "kind"), h["private_key"] == true)).collect();
+    assert_eq!(places, [("./asked.arm", "request", false), ("./gone.kdb", "request", true)]);
+    // A list shows nothing of what was deleted.
+    let listed = json(&ours(&["list", "gone.kdb", "--json"], dir));
+    assert!(listed.iter().all(|r| text(r, "label") != "payroll"), "{listed:?}");
+    for by in ["cert", "key", "store"] {
+        let groups = json(&find(&["CN=PAYROLL,O=MYORG", ".", "--json", "--group-by", by]));
+        let holdings: usize = groups.iter().map(|g| g["holdings"].as_array().unwrap().len()).sum();
+        assert_eq!(
+            (holdings, groups.len()),
+            (
+                7,
+                if by == "store" {
+                    7
+                } else if by == "key" {
+                    1
+                } else {
+                    2
+                }
+            ),
+            "{by}"
+        );
+    }
+    assert_eq!(find(&["CN=NOBODY", "."]).status, 1);
+    assert_eq!(find(&["CN=PAYROLL", "./missing"]).status, 8);
+    // Without passwords a PKCS#12 can't be looked into, and that is said.
+    let ran = find(&["CN=PAYROLL", ".", "--no-secrets"]);
+    assert!(ran.status == 8 && ran.err.contains("pay.p12"), "{}", ran.err);
+}
+
+#[test]
+fn passwords_come_by_rules() {
+    let dir = scratch();
+    let dir = dir.path();
+    for (from, to) in [
+        ("java/jks-basic.jks", "a/b/basic.jks"),
+        ("p12/jdk17-default.p12", "a/basic.p12"),
+        ("java/jks-password-short.jks", "c/short.jks"),
+    ] {
+        std::fs::create_dir_all(dir.join(to).parent().unwrap()).unwrap();
+        std::fs::copy(testdata(from), dir.join(to)).unwrap();
+    }
+    let rules = dir.join("rules");
+    let list =
+        |lines: &str, more: &[&str]| {
+            std::fs::write(&rules, lines).unwrap();
+            let with = ["list", "-r", "a", "c", "--json", "--password-rules", "rules"];
+            run(keyferry().args(with).args(more).current_dir(dir).env("RIGHT", "changeit").env(
+                "SHORT",
+                crate::golden::cases()
+                    .iter()
+                    .find(|c| c.file() == "jks-password-short.jks")
+                    .unwrap()
+                    .manifest["store_password"]
+                    .as_str()
+                    .unwrap(),
+            ))
+        };
+    let proved = |ran: &Ran, store: &str| {
+        let rows = json(ran);
+        let of: Vec<_> = rows.iter().filter(|r| text(r, "store") == store).collect();
+        of.first().map(|r| r["authenticated"] == true)
+    };
+    let ran = list("# by name, by path\nshort.* = env:SHORT\na/** = env:RIGHT\n", &[]);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    for store in ["a/b/basic.jks", "a/basic.p12", "c/short.jks"] {
+        assert_eq!(proved(&ran, store), Some(true), "{store}");
+    }
+    // The first that fits counts, and one star stays within a folder.
+    let ran = list("a/*=env:RIGHT\n", &[]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(proved(&ran, "a/basic.p12"), Some(true));
+    assert_eq!(proved(&ran, "a/b/basic.jks"), Some(false), "listed, but not proved");
+    // A wrong password is an error, not a list that nothing proves.
+    let ran = list("basic.jks = env:SHORT\n*.p12 = env:RIGHT\n", &[]);
+    assert!(
+        ran.status == 8 && ran.err.contains("a/b/basic.jks") && ran.err.contains("\"password\""),
+        "{}",
+        ran.err
+    );
+    assert_eq!(proved(&ran, "a/b/basic.jks"), None);
+    let ran = list("* = env:RIGHT\n", &["--no-secrets"]);
+    assert!(ran.status == 8 && ran.err.contains("a/basic.p12"), "{}", ran.err);
+    assert_eq!(proved(&ran, "a/b/basic.jks"), Some(false));
+    // One budget for all: the PKCS#12 asks for more.
+    let ran = list("a/** = env:RIGHT\n", &["--max-work", "1000"]);
+    assert!(
+        ran.status == 8 && ran.err.contains("1000 rounds") && ran.err.contains("too-large"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(proved(&ran, "a/b/basic.jks"), Some(true));
+    for bad in ["no specification\n", "[ = env:RIGHT\n"] {
+        let ran = list(bad, &[]);
+        assert!(ran.status == 2 && ran.err.contains("line 1"), "{}", ran.err);
+    }
+    let ran = list("* = pass:hunter2 = x\nnonsense pass-hunter2\n", &[]);
+    assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+}
+
+#[test]
+fn hostile_trees_neither_stall_nor_forge() {
+    let dir = scratch();
+    let tree = dir.path().join("tree");
+    let outside = dir.path().join("outside");
+    for folder in [&tree.join("many"), &tree.join("a/b"), &outside] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let good = testdata("java/jks-basic.jks");
+    std::fs::copy(&good, outside.join("secret.jks")).unwrap();
+    // Loops of links, and a link out of the tree.
+    symlink("..", tree.join("a/b/up")).unwrap();
+    symlink("self", tree.join("self")).unwrap();
+    symlink(&outside, tree.join("out")).unwrap();
+    symlink(outside.join("secret.jks"), tree.join("out.jks")).unwrap();
+    // Things that are no files.
+    must(Command::new("mkfifo").arg(tree.join("fifo.jks")));
+    let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket.p12")).unwrap();
+    let sparse = std::fs::File::create(tree.join("sparse.p12")).unwrap();
+    sparse.set_len(4 << 30).unwrap();
+    for n in 0..20_000 {
+        std::fs::File::create(tree.join("many").join(n.to_string())).unwrap();
+    }
+    // Names that are not text, or text of somebody's choice.
+    for name in [&b"bad\xff\xfe.jks"[..], b"line\n2026-01-01 forged.jks", b"\x1b[31mred.jks"] {
+        std::fs::copy(&good, tree.join(OsStr::from_bytes(name))).unwrap();
+    }
+    std::fs::write(tree.join("broken.jks"), &std::fs::read(&good).unwrap()[..200]).unwrap();
+
+    let list = |form: &str, memory: u64| {
+        let program = keyferry();
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={memory}")).arg("--cpu=20").arg(program.get_program());
+        command.args(["list", "-r", "."]).arg(form).current_dir(&tree).env("KEYFERRY_PASSWORD", "changeit");
+        run(&mut command)
+    };
+    let ran = list("--jsonl", 192 << 20);
+    assert_eq!(ran.status, 8, "{}{}", ran.out, ran.err);
+    let rows: Vec<Value> = ran.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let stores: BTreeSet<_> = rows.iter().map(|r| text(r, "store").to_owned()).collect();
+    let expected = ["./bad\u{fffd}\u{fffd}.jks", "./line\n2026-01-01 forged.jks", "./\u{1b}[31mred.jks"];
+    assert_eq!(stores, expected.iter().map(|s| (*s).to_owned()).collect());
+    // What could not be looked into is named, once, with the reason.
+    let errors: Vec<Value> = ran.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(errors.len(), 1, "{}", ran.err);
+    assert_eq!((text(&errors[0], "store"), text(&errors[0]["error"], "kind")), ("./broken.jks", "malformed"));
+    for form in ["--csv", "--gskit", "--quiet"] {
+        let ran = list(form, 192 << 20);
+        let all = ran.out + &ran.err;
+        assert!(!all.contains('\u{1b}'), "{form}");
+        assert!(!all.lines().any(|l| l.starts_with("2026-01-01 forged")), "{form}: {all}");
+    }
+}
+
+#[test]
+fn a_mount_is_entered_only_when_it_is_asked_for() {
+    // /dev/shm is another file system wherever there is one.
+    let dir = scratch();
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    let device = |p: &Path| std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(p).unwrap());
+    if device(dir.path()) == device(other.path()) {
+        return;
+    }
+    std::fs::copy(testdata("java/jks-basic.jks"), other.path().join("a.jks")).unwrap();
+    // From /dev the folder lies on another one.
+    let list = |more: &[&str]| {
+        let name = other.path().file_name().unwrap().to_str().unwrap();
+        let ran = run(keyferry().args(["list", "-r", "/dev", "--jsonl"]).args(more));
+        ran.out.contains(name)
+    };
+    assert!(!list(&[]));
+    assert!(list(&["--cross-file-systems"]));
+}
+
+#[test]
+fn listing_an_nss_database_replays_no_journal_and_loads_no_module() {
+    let dir = scratch();
+    let db = dir.path().join("db");
+    std::fs::create_dir(&db).unwrap();
+    for name in ["cert9.db", "key4.db"] {
+        std::fs::copy(testdata("nss/rsa-chain").join(name), db.join(name)).unwrap();
+    }
+    // The journal of a change that was interrupted: whoever may write puts the old pages back.
+    let page = std::fs::read(db.join("cert9.db")).unwrap()[..4096].to_vec();
+    let mut journal =
+        b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7\0\0\0\x01\0\0\0\x07\0\0\0\x01\0\0\x02\0\0\0\x10\0".to_vec();
+    journal.resize(512, 0);
+    journal.extend_from_slice(&[0, 0, 0, 1]);
+    journal.extend_from_slice(&page);
+    journal.extend_from_slice(&[0, 0, 0, 0]);
+    std::fs::write(db.join("cert9.db-journal"), &journal).unwrap();
+    // A module that would leave a trace.
+    let trace = dir.path().join("loaded");
+    let module = dir.path().join("module.so");
+    std::fs::write(&module, format!("#!/bin/sh\ntouch {}\n", trace.display())).unwrap();
+    let text = format!("library={}\nname=Trace\nNSS=flags=critical\n", module.display());
+    std::fs::write(db.join("pkcs11.txt"), text).unwrap();
+    let state = || -> Vec<(String, Vec<u8>)> {
+        let mut all: Vec<_> = std::fs::read_dir(&db)
+            .unwrap()
+            .map(|e| e.unwrap())
+            .map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = state();
+    let traced = dir.path().join("calls");
+    let program = keyferry();
+    let ran = run(Command::new("strace")
+        .args(["-f", "-o", traced.to_str().unwrap(), "-e", "trace=openat,execve"])
+        .arg(program.get_program())
+        .args(["list", "-r", db.to_str().unwrap(), "--no-secrets"]));
+    assert!(matches!(ran.status, 0 | 8), "{}", ran.err);
+    assert!(state() == before, "a list changed the database");
+    let calls = std::fs::read_to_string(&traced).unwrap();
+    assert!(calls.contains("cert9.db") && !calls.contains("module.so"), "{calls}");
+    assert!(!trace.exists());
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn duckdb_queries_the_inventories_of_three_machines() {
+    let dir = scratch();
+    let dir = dir.path();
+    for (machine, files) in [
+        ("alpha", &["java/jks-basic.jks", "p12/jdk17-default.p12"][..]),
+        ("beta", &["java/jks-basic.jks"]),
+        ("gamma", &["p12/jdk17-default.p12", "java/jceks-basic.jceks"]),
+    ] {
+        let folder = dir.join(machine);
+        std::fs::create_dir(&folder).unwrap();
+        for file in files {
+            std::fs::copy(testdata(file), folder.join(file.rsplit('/').next().unwrap())).unwrap();
+        }
+        let name = format!("{machine}.parquet");
+        let list = ["list", "-r", machine, "--parquet", &name];
+        must(keyferry().args(list).current_dir(dir).env("KEYFERRY_PASSWORD", "changeit"));
+    }
+    let rows = |arguments: &[&str]| {
+        must(keyferry().args(arguments).current_dir(dir).env("KEYFERRY_PASSWORD", "changeit")).out
+    };
+    let expected: Vec<Value> = rows(&["list", "-r", "alpha", "beta", "gamma", "--jsonl"])
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let mut python = Command::new(root().join(".venv/bin/python"));
+    let out = must(python.arg(root().join("tests/oracles/inventory.py")).current_dir(dir)).out;
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(said["rows"], expected.len());
+    // Every field of every row.
+    let theirs = said["all"].as_array().unwrap();
+    for (theirs, ours) in theirs.iter().zip(&expected) {
+        for field in [
+            "store",
+            "label",
+            "kind",
+            "subject",
+            "sha256",
+            "spki_sha256",
+            "serial",
+            "authenticated",
+            "trust",
+            "chain",
+            "not_after",
+        ] {
+            assert_eq!(theirs[field], ours[field], "{field} of {ours}");
+        }
+        assert_eq!(theirs["key_bits"], ours["key"]["bits"]);
+        assert_eq!(theirs["file_size"], ours["file"]["size"]);
+        assert_eq!(theirs["file_mode"], ours["file"]["mode"]);
+    }
+    // Private keys that several machines hold: the question that the documentation asks.
+    let by_key: BTreeSet<_> =
+        expected.iter().filter(|r| r["kind"] == "key").map(|r| text(r, "spki_sha256")).collect();
+    let shared: Vec<_> = said["shared"].as_array().unwrap().iter().map(|r| text(r, "key")).collect();
+    assert!(!shared.is_empty() && shared.iter().all(|k| by_key.contains(k)), "{out}");
+    // Nothing is left of the writing.
+    assert!(
+        std::fs::read_dir(dir).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().ends_with(".tmp"))
+    );
+}
+
+#[test]
+fn stores_differ_by_what_they_hold() {
+    let dir = scratch();
+    let dir = dir.path();
+    openssl_files(dir);
+    tool(dir, "openssl", &["pkey", "-in", "pay.key", "-traditional", "-out", "same.key"]);
+    let diff = |a: &str, b: &str| ours(&["diff", a, b, "--json"], dir);
+    // Keys without certificates: the same key in other clothes, and another key.
+    assert_eq!(diff("pay.key", "same.key").status, 0);
+    let ran = diff("pay.key", "ca.key");
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.status, found["added"].as_array().unwrap().len()), (1, 1), "{}", ran.out);
+    assert_eq!(found["removed"].as_array().unwrap().len(), 1);
+    // Two formats of the same content, and the mark of the default key where both have one.
+    for to in ["pay.kdb", "other.kdb", "pay.jks"] {
+        must(
+            keyferry()
+                .args(["convert", "pay.p12", to, "--allow-loss"])
+                .current_dir(dir)
+                .env("KEYFERRY_PASSWORD", PASSWORD),
+        );
+    }
+    must(
+        keyferry()
+            .args(["default", "pay.kdb", "payroll"])
+            .current_dir(dir)
+            .env("KEYFERRY_PASSWORD", PASSWORD),
+    );
+    assert_eq!(diff("pay.p12", "pay.jks").status, 0, "{}", diff("pay.p12", "pay.jks").out);
+    let found: Value = serde_json::from_str(&diff("pay.kdb", "other.kdb").out).unwrap();
+    let changes: Vec<_> =
+        found["changed"].as_array().unwrap().iter().flat_map(|c| c["changes"].as_array().unwrap()).collect();
+    assert!(changes.iter().any(|c| c["what"] == "default" && c["from"] == "yes"), "{found}");
+}
