@@ -579,6 +579,117 @@ fn lists_and_answers_say_who_was_revoked() {
     );
 }
 
+#[test]
+fn the_network_is_asked_only_when_told_and_not_for_long() {
+    let lab = Lab::new();
+    lab.does(&["convert", "ca.p12", "pem:root-key.pem", "--label", "root", "--to-password", "none"]);
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.local_addr().unwrap());
+    lab.write("aia", format!("authorityInfoAccess=OCSP;URI:{address}/ocsp\n"));
+    lab.store("p12", "net.p12");
+    for name in ["good", "bad"] {
+        lab.asks("net.p12", name, &["--key-type", "ec", "--dn", &format!("CN={name}")]);
+        let by =
+            ["-CA", "root.pem", "-CAkey", "root-key.pem", "-CAcreateserial", "-extfile", "aia", "-days", "9"];
+        let (csr, pem) = (format!("{name}.csr"), format!("{name}.pem"));
+        lab.tool("openssl", &[&["x509", "-req", "-in", &csr, "-out", &pem], &by[..]].concat());
+        lab.does(&["request", "receive", "net.p12", &pem]);
+    }
+    lab.does(&["add", "net.p12", "root.pem"]);
+    let serial = |name: &str| {
+        let der = lab.der(&format!("{name}.pem"));
+        cert_fields(&der).unwrap().serial.iter().map(|b| format!("{b:02X}")).collect::<String>()
+    };
+    let line = |state: &str, name: &str| {
+        format!(
+            "{state}\t400101000000Z\t{}\t{}\tunknown\t/CN={name}\n",
+            if state == "R" { "251101000000Z" } else { "" },
+            serial(name)
+        )
+    };
+    lab.write("index", line("V", "good") + &line("R", "bad"));
+    let by = ["--ca", "ca.p12#root", "--file", "root.crl", "--der"];
+    lab.does(&[&["crl", "create"], &by[..]].concat());
+    // Counts what it was asked; answers questions by OpenSSL's responder, all else with the list.
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (count, dir) = (asked.clone(), lab.dir.path().to_owned());
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let (head, body) = question(&mut stream);
+            if head.starts_with("GET /slow") {
+                std::thread::spawn(move || (std::thread::sleep(std::time::Duration::from_secs(30)), stream));
+                continue;
+            }
+            let mut answer = dir.join("root.crl");
+            if head.starts_with("POST /ocsp") {
+                std::fs::write(dir.join("net.req"), body).unwrap();
+                answer = dir.join("net.resp");
+                let files = [
+                    "-rsigner",
+                    "root.pem",
+                    "-rkey",
+                    "root-key.pem",
+                    "-reqin",
+                    "net.req",
+                    "-respout",
+                    "net.resp",
+                ];
+                let ca = ["ocsp", "-index", "index", "-CA", "root.pem", "-ndays", "1"];
+                must(Command::new("openssl").args(ca).args(files).current_dir(&dir));
+            }
+            let bytes = std::fs::read(answer).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", bytes.len());
+            use std::io::Write;
+            stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
+        }
+    });
+    let times = || asked.load(std::sync::atomic::Ordering::SeqCst);
+    let codes = |options: &[&str]| {
+        let ran = run(&mut lab.ours(&[&["check", "net.p12", "--json"], options].concat()));
+        let found: Vec<Value> = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
+        let about = |f: &&Value| f["code"].as_str().unwrap().starts_with("revo");
+        let line = |f: &Value| format!("{} {}", f["entry"].as_str().unwrap(), f["code"].as_str().unwrap());
+        (found.iter().filter(about).map(line).collect::<Vec<_>>(), ran.status)
+    };
+    assert_eq!(codes(&[]).0, [""; 0]);
+    assert_eq!(times(), 0);
+    assert_eq!(codes(&["--ocsp"]), (vec!["bad revoked".to_owned()], 1));
+    assert_eq!(times(), 2);
+    assert_eq!(codes(&["--crl", &format!("{address}/root.crl")]).0, [""; 0]);
+    assert_eq!(times(), 3);
+    let begun = std::time::Instant::now();
+    let slow = format!("{address}/slow");
+    let said = lab.refuses(3, &["check", "net.p12", "--crl", &slow, "--net-timeout", "1s"]);
+    assert!(begun.elapsed().as_secs() < 15 && said.contains("no answer"), "{said}");
+    lab.refuses(3, &["check", "net.p12", "--crl", "https://127.0.0.1/x.crl"]);
+}
+
+/// Head and body of a request over HTTP.
+fn question(stream: &mut std::net::TcpStream) -> (String, Vec<u8>) {
+    use std::io::Read;
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&all).to_lowercase();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+            if all.len() >= head.len() + 4 + length {
+                let body = all.split_off(head.len() + 4);
+                return (String::from_utf8_lossy(&all).into_owned(), body);
+            }
+        }
+        let n = stream.read(&mut buffer).unwrap();
+        all.extend_from_slice(&buffer[..n]);
+        if n == 0 {
+            return (String::from_utf8_lossy(&all).into_owned(), Vec::new());
+        }
+    }
+}
+
 /// Now, in seconds since 1970.
 fn seconds() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64

@@ -33,6 +33,7 @@ mod rename;
 mod renew;
 mod report;
 mod request;
+mod revocation;
 mod rollback;
 mod show;
 mod stash;

@@ -415,7 +415,7 @@ mod tests {
         let found = compare(&a, &b);
         assert!(!found.equal && found.grade.is_none());
         let rdns: Vec<_> = found.rdns.iter().map(|r| (r.a.as_deref(), r.b.as_deref(), r.equal)).collect();
-        assert_eq!(rdns[0].2, false);
+        assert!(!rdns[0].2);
         assert_eq!(rdns[1], (None, Some("OU=X"), false));
         assert_eq!(rdns[2..], [(Some("O=SSS"), Some("O=SSS"), true), (Some("C=GB"), Some("C=GB"), true)]);
         let d: Vec<_> = found.rdns[0].differences.iter().map(|d| (d.at, &d.a[..], &d.b[..])).collect();
