@@ -374,6 +374,36 @@ fn hostile_trees_neither_stall_nor_forge() {
 }
 
 #[test]
+fn what_may_not_be_read_is_named_with_the_reason() {
+    let dir = scratch();
+    let dir = dir.path();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(dir, 0o755);
+    std::fs::create_dir_all(dir.join("tree/shut")).unwrap();
+    for name in ["open.jks", "shut.jks", "shut/inside.jks"] {
+        std::fs::copy(testdata("java/jks-basic.jks"), dir.join("tree").join(name)).unwrap();
+    }
+    mode(&dir.join("tree/shut.jks"), 0);
+    mode(&dir.join("tree/shut"), 0);
+    let program = dir.join("program");
+    std::fs::copy(keyferry().get_program(), &program).unwrap();
+    // Nothing is shut to root.
+    let root = tool(dir, "id", &["-u"]).trim() == "0";
+    let mut command = Command::new(if root { "setpriv" } else { "env" });
+    if root {
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    }
+    command.arg(&program).args(["list", "-r", "tree", "--jsonl"]).current_dir(dir);
+    let ran = run(command.env("KEYFERRY_PASSWORD", "changeit"));
+    mode(&dir.join("tree/shut"), 0o755);
+    assert_eq!((ran.status, ran.out.lines().count()), (8, 3), "{}{}", ran.out, ran.err);
+    let named: Vec<Value> = ran.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let named: Vec<_> = named.iter().map(|e| (text(e, "store"), text(&e["error"], "kind"))).collect();
+    assert_eq!(named, [("tree/shut", "read"), ("tree/shut.jks", "read")]);
+    assert_eq!(ran.err.matches("permission denied").count(), 2, "{}", ran.err);
+}
+
+#[test]
 fn a_mount_is_entered_only_when_it_is_asked_for() {
     // /dev/shm is another file system wherever there is one.
     let dir = scratch();

@@ -114,7 +114,9 @@ fn names_are_printed_as_gskit_prints_them() {
     gskit(&["add-ca"], &kdb, &["--pw", "Secret-1", "--label", "ca", "--file", ca.to_str().unwrap()]);
     let mut shake = oracle();
     shake.arg("peer-names").arg(&kdb);
-    cases.iter().for_each(|(file, _)| drop(shake.arg("--cert").arg(file)));
+    for (file, _) in &cases {
+        shake.arg("--cert").arg(file);
+    }
     let said: serde_json::Value = serde_json::from_str(&must(&mut shake).out).unwrap();
     let theirs: Vec<_> =
         said["names"].as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect();

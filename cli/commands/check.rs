@@ -165,7 +165,7 @@ impl Look<'_> {
         let all: Vec<_> = named.iter().collect();
         let passwords = match self.recursive {
             true => self.tree.passwords(program, &all)?,
-            false => program.passwords(&all)?,
+            false => self.tree.with_rules(program.passwords(&all)?)?,
         };
         let single = named.len() == 1 && !named.iter().any(is_tree);
         let mut outcome = Outcome { single, ..Outcome::default() };

@@ -40,7 +40,7 @@ pub struct Args {
     group_by: Option<String>,
 
     /// Print a JSON array of findings, with --group-by of groups
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 

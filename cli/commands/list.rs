@@ -10,7 +10,7 @@ use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Table, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::Input;
-use formats::jobs::list::{Filter, Listed, Row, list};
+use formats::jobs::list::{FileRow, Filter, Listed, Row, list};
 use formats::jobs::tree::{Seen, Tree, list_tree};
 use formats::place::Source;
 use formats::query::time::rfc3339;
@@ -44,23 +44,23 @@ pub struct Args {
     filter: FilterOptions,
 
     /// Print a JSON array
-    #[arg(long, group = "form")]
+    #[arg(long, group = "form", help_heading = "Output")]
     json: bool,
 
     /// Print one JSON object a line
-    #[arg(long, group = "form")]
+    #[arg(long, group = "form", help_heading = "Output")]
     jsonl: bool,
 
     /// Print comma-separated values; what a spreadsheet would take for a formula gets a ' before it
-    #[arg(long, group = "form")]
+    #[arg(long, group = "form", help_heading = "Output")]
     csv: bool,
 
     /// Write a Parquet file instead, for DuckDB, Spark or Trino
-    #[arg(long, value_name = "FILE", group = "form")]
+    #[arg(long, value_name = "FILE", group = "form", help_heading = "Output")]
     parquet: Option<std::path::PathBuf>,
 
     /// Print labels as IBM's tools do: * default, - personal, ! trusted, # secret key
-    #[arg(long, group = "form")]
+    #[arg(long, group = "form", help_heading = "Output")]
     gskit: bool,
 }
 
@@ -84,8 +84,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();
-    let passwords =
-        if args.recursive { args.tree.passwords(program, &all)? } else { program.passwords(&all)? };
+    let passwords = if args.recursive {
+        args.tree.passwords(program, &all)?
+    } else {
+        args.tree.with_rules(program.passwords(&all)?)?
+    };
     let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
@@ -143,7 +146,13 @@ impl Listing<'_> {
             Err(e) => return Err(e),
         };
         match list(&name, &Input { source: &source, format: store.format, ctx }, filter) {
-            Ok(listed) => self.listed(&name, listed),
+            Ok(mut listed) => {
+                if let (true, Some(facts)) = (args.recursive, source.facts()) {
+                    let file = FileRow::of(facts);
+                    listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
+                }
+                self.listed(&name, listed)
+            }
             Err(e) => {
                 self.fail(&name, &e);
                 if source.is_directory() {

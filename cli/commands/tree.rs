@@ -41,7 +41,11 @@ impl TreeOptions {
 
     /// The passwords for stores that are found, with the rules.
     pub fn passwords<'a>(&self, program: &'a Program, stores: &[&StoreArg]) -> Result<Passwords<'a>> {
-        let mut passwords = program.passwords_of_trees(stores)?;
+        self.with_rules(program.passwords_of_trees(stores)?)
+    }
+
+    /// The same passwords, and those of the rules.
+    pub fn with_rules<'a>(&self, mut passwords: Passwords<'a>) -> Result<Passwords<'a>> {
         if let Some(file) = &self.password_rules {
             passwords.add_rules(file)?;
         }

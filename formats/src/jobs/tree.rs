@@ -55,9 +55,10 @@ pub enum Seen<T> {
 }
 
 /// As many paths wait for the workers; more would only hold memory.
-const QUEUE: usize = 256;
-/// The walk is at most so many paths ahead of the report, however long one store takes.
-const AHEAD: usize = 2048;
+const QUEUE: usize = 128;
+/// The walk is at most so many paths ahead of the report, however long one store takes: what was made of those
+/// behind it waits in memory.
+const AHEAD: usize = 512;
 
 /// Lists every store below `tree.root`, handing each to `report` in the order of the walk. An error of
 /// `report` ends it.
@@ -176,7 +177,8 @@ fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Step)>, pace: &Pace) {
                     || "can't be listed".to_owned(),
                     |e| format!("can't be listed: {}", crate::place::reason(e)),
                 );
-                Step::Failed(path, Error::new(Kind::Read, why))
+                let error = Error::new(Kind::Read, why).in_file(&path);
+                Step::Failed(path, error)
             }
         };
         if !pace.may_go_on(count) || out.send((count, found)).is_err() {

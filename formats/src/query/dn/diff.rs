@@ -106,7 +106,7 @@ pub struct Pair {
     pub b: Option<String>,
     /// They are the same.
     pub equal: bool,
-    /// The characters that differ.
+    /// The characters that differ, where it is a few.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
 }
@@ -249,14 +249,17 @@ fn pair(a: Option<&Vec<Part>>, b: Option<&Vec<Part>>) -> Pair {
     Pair { a: a.map(text), b: b.map(text), equal, differences }
 }
 
-/// The characters that differ, neighbours together; at most [`SHOWN`] places.
+/// The characters that differ; none where most do, for then the values differ for every eye.
 fn characters(a: &str, b: &str) -> Vec<Difference> {
-    const SHOWN: usize = 20;
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let most = 3.max(a.len().max(b.len()) / 3);
     let mut out = Vec::new();
     let mut at = 1;
     for (x, y) in align_by(&a, &b, |x, y| Some(if x == y { 0 } else { 3 })) {
-        if x != y && out.len() < SHOWN {
+        if x != y {
+            if out.len() == most {
+                return Vec::new();
+            }
             let show = |c: Option<&char>| c.map(|c| described(*c)).unwrap_or_default();
             out.push(Difference { at, a: show(x), b: show(y) });
         }
