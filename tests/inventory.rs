@@ -2,7 +2,7 @@
 //! somebody laid out to mislead; inventories in other programs.
 
 use crate::kdb::{gskit, without_gskit};
-use crate::support::{Ran, keyferry, must, root, run, scratch, sha256, testdata};
+use crate::support::{Ran, keyferry, must, run, scratch, sha256, testdata};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -2,9 +2,10 @@
 
 use super::Program;
 use super::change::{ChangeOptions, said, weigh};
+use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
-use crate::secrets::{Passwords, StorePasswords};
+use crate::secrets::Passwords;
 use crate::ui::confirm;
 use formats::error::Printable;
 use formats::jobs::edit::{Edit, edit};
@@ -12,7 +13,7 @@ use formats::jobs::edits::{Line, Taking, Which, plan, remove};
 use formats::jobs::tree::{Seen, Tree, walk_tree};
 use formats::jobs::{Input, load};
 use formats::query::dn::Pattern;
-use formats::{Budget, Ctx, Error, Format, Kind, Options, Secrets, Session};
+use formats::{Ctx, Error, Format, Kind, Options, Secrets, Session};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ pub struct Args {
 
     #[command(flatten)]
     change: ChangeOptions,
+
+    #[command(flatten)]
+    tree: TreeOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -87,12 +91,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     }
     let all: Vec<&StoreArg> = stores.iter().collect();
     let passwords =
-        if args.recursive { program.passwords_of_trees(&all)? } else { program.passwords(&all)? };
-    let mut session = program.session()?;
-    if args.recursive {
-        let most = program.global.max_iterations.unwrap_or(Budget::PER_PARAMETER);
-        session.budget = Budget::new(most, u64::MAX);
-    }
+        if args.recursive { args.tree.passwords(program, &all)? } else { program.passwords(&all)? };
+    let session = if args.recursive { args.tree.session(program)? } else { program.session()? };
     let mut job = Job {
         program,
         args,
@@ -201,11 +201,11 @@ impl Job<'_> {
     fn look_below(&mut self, root: &StoreArg) -> Result {
         let tree = Tree {
             root: &root.path,
-            secrets: &|path, format| Box::new(self.passwords.of_found(path, format)) as Box<dyn Secrets>,
+            secrets: &|path, format| self.args.tree.secrets_of(self.passwords, path, format),
             options: &Options::default(),
             session: self.session,
             all: false,
-            cross_file_systems: false,
+            cross_file_systems: self.args.tree.cross_file_systems(),
             threads: 0,
         };
         let how = &self.how;
@@ -262,15 +262,15 @@ impl Job<'_> {
     }
 
     fn take(&self, found: &Found, argument: Option<&StoreArg>) -> Result {
-        let secrets: StorePasswords<'_> = match argument {
-            Some(store) => self.passwords.of(store),
-            None => self.passwords.of_found(&found.path, found.format),
+        let secrets: Box<dyn Secrets> = match argument {
+            Some(store) => Box::new(self.passwords.of(store)),
+            None => self.args.tree.secrets_of(self.passwords, &found.path, found.format),
         };
         let on_step = crate::failpoint::on_step();
         let done = edit(&Edit {
             path: &found.path,
             format: Some(found.format),
-            ctx: Ctx { secrets: &secrets, options: &Options::default(), session: self.session },
+            ctx: Ctx { secrets: &*secrets, options: &Options::default(), session: self.session },
             to: None,
             change: &|store, format| {
                 let places = plan(store, format, &self.how)?;
