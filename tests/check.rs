@@ -67,6 +67,26 @@ impl Lab {
         self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &pem], &signer[..], days, &ext, more].concat());
     }
 
+    /// A PKCS#12 with the leaf and its chain, and `sub.crl`, on which the leaf is; the CA has no list.
+    fn revoked(&self, name: &str) -> PathBuf {
+        let serial = self.openssl(&["x509", "-in", "leaf.pem", "-noout", "-serial"]).out;
+        let serial = serial.trim().trim_start_matches("serial=");
+        self.file(
+            "index",
+            format!("R\t400101000000Z\t251101000000Z,keyCompromise\t{serial}\tunknown\t/CN=leaf\n")
+                .as_bytes(),
+        );
+        self.file(
+            "ca.cnf",
+            b"[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n",
+        );
+        self.file("number", b"01");
+        let by = ["-cert", "sub.pem", "-keyfile", "sub.key", "-crldays", "30", "-out", "sub.crl"];
+        self.openssl(&[&["ca", "-config", "ca.cnf", "-gencrl"], &by[..]].concat());
+        let chain = self.pem("revoked-chain.pem", &["sub.pem", "root.pem"]);
+        self.p12(name, "leaf", &["-certfile", chain.to_str().unwrap()])
+    }
+
     /// The contents of these files, one behind the other, with mode 0600.
     fn pem(&self, name: &str, parts: &[&str]) -> PathBuf {
         let text: String =
@@ -405,6 +425,12 @@ fn broken_certificates(lab: &Lab) -> Vec<Case> {
         case("chain-broken", lab.pem("broken.pem", &["leaf.key", "leaf.pem", "sub-2.pem", "root.pem"])),
         case("chain-unchecked", lab.pem("v1-all.pem", &["v1.key", "v1.pem", "sub.pem", "root.pem"])),
         case("root-not-trusted", lab.p12("chain.p12", "leaf", &with_chain)),
+        case("revoked", lab.revoked("taken-back.p12"))
+            .with(&["--crl", lab.path("sub.crl").to_str().unwrap()]),
+        // A list that the store has itself counts too.
+        case("revoked", lab.pem("with-list.pem", &["leaf.pem", "sub.pem", "root.pem", "sub.crl"])),
+        case("revocation-unknown", lab.path("taken-back.p12"))
+            .with(&["--crl", lab.path("sub.crl").to_str().unwrap()]),
         case("weak-signature", lab.pem("sha1-all.pem", &["sha1.pem"])),
         case("weak-key", lab.pem("short-all.pem", &["short.pem"])),
         case("same-name", lab.pem("twins.pem", &["first.pem", "second.pem"])),

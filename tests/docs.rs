@@ -105,7 +105,7 @@ fn links_lead_somewhere() {
 }
 
 /// Commands in the shell blocks of a page, continued lines joined.
-fn shown_commands(page: &str) -> Vec<String> {
+pub fn shown_commands(page: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut inside = false;
     let mut line = String::new();

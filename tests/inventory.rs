@@ -496,7 +496,8 @@ fn duckdb_queries_the_inventories_of_three_machines() {
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
     let mut python = Command::new(crate::support::root().join(".venv/bin/python"));
-    let out = must(python.arg(crate::support::root().join("tests/oracles/inventory.py")).current_dir(dir)).out;
+    let out =
+        must(python.arg(crate::support::root().join("tests/oracles/inventory.py")).current_dir(dir)).out;
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(said["rows"], expected.len());
     // Every field of every row.

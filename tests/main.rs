@@ -3,7 +3,7 @@
 //! Where to look: `apply` keeps whole machines up to date, against servers that lie; `browsers` opens pages in Chromium
 //! and Firefox and TLS connections in NSS; `certificates` asks a second parser; `check` breaks stores in every way that
 //! keyferry check knows; `cli` holds the program to its contract, `docs` and `coming_from` the documentation to the
-//! code; `edit` changes stores in every format; `faults` fails
+//! code; `edit` changes stores in every format; `keys` has certificates asked for and signed, here and elsewhere; `faults` fails
 //! every system call that a change makes; `golden` reads every file of testdata/; `hostile` feeds broken files; `kdb`,
 //! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `names` and
 //! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds.
@@ -23,6 +23,7 @@ mod golden;
 mod hostile;
 mod inventory;
 mod kdb;
+mod keys;
 mod names;
 mod nss;
 mod oracle;

@@ -2,6 +2,7 @@
 
 use super::Program;
 use super::list::open_early;
+use super::revocation::Revocation;
 use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -27,6 +28,8 @@ use std::path::Path;
 /// names that repeat; companions that don't fit; keys that were deleted and are still there. Each finding has a
 /// code, which keyferry explain explains, and says what to do.
 ///
+/// Nothing is asked over the network unless --ocsp or an address with --crl says so.
+///
 /// The status is 1 when something is found at or above --fail-on, and 8 when a store of several could not be
 /// looked into.
 #[derive(clap::Args)]
@@ -51,6 +54,18 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
     within: i64,
 
+    /// A revocation list to look into: a file, or an address that begins with http://; may be given several times
+    #[arg(long, value_name = "FILE|URL", help_heading = "Revocation")]
+    crl: Vec<String>,
+
+    /// Ask the responders that the certificates name, over the network
+    #[arg(long, help_heading = "Revocation")]
+    ocsp: bool,
+
+    /// How long to wait for an answer from the network
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span, help_heading = "Revocation")]
+    net_timeout: i64,
+
     /// From which severity on the status is 1
     #[arg(long, value_name = "SEVERITY", default_value = "error",
           value_parser = PossibleValuesParser::new(Severity::ALL.iter().map(|s| s.name())))]
@@ -66,6 +81,8 @@ Examples:
   keyferry check client.kdb
   keyferry check client.p12 --password env:PW --within 90d --fail-on warning
   keyferry check -r /home --json
+  keyferry check client.kdb --crl issuing.crl
+  keyferry check client.kdb --crl http://ca.example/issuing.crl --ocsp --net-timeout 5s
   keyferry explain stash-differs";
 
 /// Checks.
@@ -78,7 +95,13 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let worst = Severity::ALL.iter().copied().find(|s| s.name() == args.fail_on).unwrap_or(Severity::Error);
     let mut printer =
         Printer { ui, out: ui.out(), json: args.json, count: 0, stores: 0, failing: false, worst };
-    let asked = Asked { within: args.within / 1000, ..Asked::default() };
+    let revocation = Revocation::new(program, &args.crl, args.ocsp, args.net_timeout)?;
+    let ask = |certificate: &[u8], issuer: &[u8]| revocation.of(certificate, issuer);
+    let asked = Asked {
+        within: args.within / 1000,
+        revoked: revocation.is_asked().then_some(&ask),
+        ..Asked::default()
+    };
     let look = Look {
         program,
         stores: &args.stores,
@@ -111,7 +134,7 @@ pub(super) struct Look<'a> {
     pub recursive: bool,
     pub all: bool,
     pub tree: &'a TreeOptions,
-    pub asked: Asked,
+    pub asked: Asked<'a>,
 }
 
 /// What was made of one store.

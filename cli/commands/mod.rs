@@ -3,15 +3,16 @@
 //! Everything that depends on the formats (names, options, help) is built from the table
 //! [`formats::FORMATS`].
 
+mod add;
 mod apply;
 mod bundle;
-mod check;
-mod add;
 mod change;
+mod check;
 mod completions;
 mod config;
 mod convert;
 mod create;
+mod crl;
 mod default;
 mod diff;
 mod dn;
@@ -22,6 +23,8 @@ mod find;
 mod help_page;
 mod history;
 mod init;
+mod keygen;
+mod keys;
 mod list;
 mod man;
 mod nss;
@@ -30,9 +33,12 @@ mod passwd;
 mod prune;
 mod random;
 mod rebuild;
-mod report;
 mod remove;
 mod rename;
+mod renew;
+mod report;
+mod request;
+mod revocation;
 mod rollback;
 mod show;
 mod stash;
@@ -105,6 +111,10 @@ const COMMANDS: &[Entry] = commands! {
     "config" config "Check the configuration, or print its schema" false;
     "history" history "Show what keyferry apply has done" false;
     "bundle" bundle "Make, sign, verify and compare trust bundles" false;
+    "keygen" keygen "Make a new key pair in a store" false;
+    "request" request "Ask for certificates, sign requests, take certificates in" false;
+    "renew" renew "Ask for the successor of a certificate, and let it take over" false;
+    "crl" crl "Make and show the revocation lists of an authority" false;
     "completions" completions "Print completions for a shell" false;
     "man" man "Write the manual pages" false;
     "work-set" work_set "Work on one set of stores, for apply" true;
@@ -164,6 +174,11 @@ impl Program {
             session.rng = Rng::seeded(seed(seconds));
         }
         Ok(session)
+    }
+
+    /// The time that certificates and lists of this command begin at, in seconds since 1970.
+    pub fn now(&self) -> Result<i64> {
+        Ok(self.session()?.now_ms.div_euclid(1000))
     }
 
     /// The passwords for these stores.

@@ -18,6 +18,7 @@ pub mod explain;
 mod fact;
 mod foreign;
 mod format;
+pub mod issue;
 mod jks;
 pub mod jobs;
 mod kdb;

@@ -71,8 +71,6 @@ oids! {
     EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4";
     /// Basic constraints
     BASIC_CONSTRAINTS = "2.5.29.19";
-    /// Subject alternative name
-    SUBJECT_ALT_NAME = "2.5.29.17";
     /// Subject key identifier
     SUBJECT_KEY_ID = "2.5.29.14";
     /// Authority key identifier
@@ -185,6 +183,56 @@ oids! {
     GSK_SECRET_KEY = "1.3.6.1.4.999999999.999999999.999999999.718375.55524.2.5001";
     /// sha1WithRSAEncryption
     SHA1_RSA = "1.2.840.113549.1.1.5";
+    /// sha256WithRSAEncryption
+    SHA256_RSA = "1.2.840.113549.1.1.11";
+    /// sha384WithRSAEncryption
+    SHA384_RSA = "1.2.840.113549.1.1.12";
+    /// sha512WithRSAEncryption
+    SHA512_RSA = "1.2.840.113549.1.1.13";
+    /// ecdsa-with-SHA1
+    SHA1_ECDSA = "1.2.840.10045.4.1";
+    /// ecdsa-with-SHA256
+    SHA256_ECDSA = "1.2.840.10045.4.3.2";
+    /// ecdsa-with-SHA384
+    SHA384_ECDSA = "1.2.840.10045.4.3.3";
+    /// ecdsa-with-SHA512
+    SHA512_ECDSA = "1.2.840.10045.4.3.4";
+    /// ML-DSA-44
+    ML_DSA_44 = "2.16.840.1.101.3.4.3.17";
+    /// ML-DSA-65
+    ML_DSA_65 = "2.16.840.1.101.3.4.3.18";
+    /// ML-DSA-87
+    ML_DSA_87 = "2.16.840.1.101.3.4.3.19";
+    /// Key usage
+    KEY_USAGE = "2.5.29.15";
+    /// Extended key usage
+    EXTENDED_KEY_USAGE = "2.5.29.37";
+    /// Subject alternative name
+    SUBJECT_ALT_NAME = "2.5.29.17";
+    /// CRL number
+    CRL_NUMBER = "2.5.29.20";
+    /// Reason of a revocation
+    CRL_REASON = "2.5.29.21";
+    /// Time from which a certificate is revoked
+    INVALIDITY_DATE = "2.5.29.24";
+    /// The list says more than its own certificates
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
+    /// PKCS#9 extensionRequest
+    EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
+    /// Microsoft's szOID_CERT_EXTENSIONS, the same under another name
+    MS_EXTENSION_REQUEST = "1.3.6.1.4.1.311.2.1.14";
+    /// OCSP signing
+    OCSP_SIGNING = "1.3.6.1.5.5.7.3.9";
+    /// Time stamping
+    TIME_STAMPING = "1.3.6.1.5.5.7.3.8";
+    /// Authority information access
+    AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
+    /// OCSP as an access method
+    OCSP = "1.3.6.1.5.5.7.48.1";
+    /// A basic OCSP response
+    OCSP_BASIC = "1.3.6.1.5.5.7.48.1.1";
+    /// OCSP nonce
+    OCSP_NONCE = "1.3.6.1.5.5.7.48.1.2";
     /// countryName
     COUNTRY = "2.5.4.6";
     /// commonName

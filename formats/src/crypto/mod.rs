@@ -12,6 +12,7 @@ pub mod path;
 pub mod pbe;
 pub(crate) mod phrase;
 pub mod public;
+pub mod sign;
 
 #[cfg(test)]
 mod tests;

@@ -49,7 +49,7 @@ pub fn spki_of_pkcs8(pkcs8: &[u8]) -> Result<Option<Vec<u8>>> {
             Some(spki(key.algorithm.raw, &public))
         }
         oid::DSA => dsa_spki(&key)?,
-        _ => None,
+        id => super::sign::mldsa_spki(id, pkcs8),
     };
     Ok(derived.or_else(|| key.public.map(|public| spki(key.algorithm.raw, public))))
 }

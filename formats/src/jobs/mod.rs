@@ -3,6 +3,7 @@
 
 mod build;
 pub mod bundle;
+pub mod ca;
 pub mod check;
 pub mod convert;
 pub mod diff;
@@ -10,6 +11,7 @@ pub mod edit;
 pub mod edits;
 pub mod find;
 mod flat;
+pub mod keygen;
 mod labels;
 pub mod list;
 mod nicknames;
@@ -17,6 +19,8 @@ pub mod passwd;
 mod prepare;
 pub mod random;
 pub mod rebuild;
+pub mod request;
+pub mod revocation;
 pub mod rollback;
 pub mod select;
 pub mod stash;

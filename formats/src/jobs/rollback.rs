@@ -39,7 +39,7 @@ pub fn rollback(store: &Path, ctx: &Ctx<'_>, on_step: &dyn Fn(Step) -> Result<()
                 inspect(store, generation, ctx)
             };
             let to = storeset::rollback(&storeset::Rollback { store, inspect: &inspect, on_step })?;
-            return Ok(RolledBack { to, warnings: Vec::new() });
+            return Ok(RolledBack { to, warnings: hold(store, record.as_ref()).into_iter().collect() });
         }
         let format = detect(&Source::open(store)?.probe()?)?;
         let in_place = format.in_place().ok_or_else(|| {
@@ -49,15 +49,18 @@ pub fn rollback(store: &Path, ctx: &Ctx<'_>, on_step: &dyn Fn(Step) -> Result<()
         let inspect = |generation: &Generation| no_distrusted(&generation.path, record.as_ref(), ctx);
         let to = storeset::roll_back(store, in_place, &inspect, on_step)
             .map_err(|e| e.in_format(format.name()))?;
-        let warnings = in_place.users(store).iter().map(|u| u.warning(store)).collect();
+        let mut warnings: Vec<String> = hold(store, record.as_ref()).into_iter().collect();
+        warnings.extend(in_place.users(store).iter().map(|u| u.warning(store)));
         Ok(RolledBack { to, warnings })
     };
-    let mut done = go().map_err(|e| e.in_file(store))?;
-    if let Some(record) = record.clone().filter(|r| r.hold.is_none()) {
-        // The store is the old one by now; what can't be noted is no reason to say otherwise.
-        done.warnings.extend(record.held().write(store).err().map(|e| e.to_string()));
-    }
-    Ok(done)
+    go().map_err(|e| e.in_file(store))
+}
+
+/// Notes in the store's record that somebody went back. The store is the old one by now, so what can't be noted is a
+/// warning.
+fn hold(store: &Path, record: Option<&Record>) -> Option<String> {
+    let record = record.filter(|r| r.hold.is_none())?.clone();
+    record.held().write(store).err().map(|e| e.to_string())
 }
 
 /// That nothing comes back that the bundle of the last update distrusts.

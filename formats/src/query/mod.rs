@@ -2,4 +2,5 @@
 
 pub mod describe;
 pub mod dn;
+pub mod dn_build;
 pub mod time;

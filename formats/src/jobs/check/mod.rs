@@ -9,9 +9,11 @@ mod container;
 mod files;
 mod keys;
 mod labels;
+mod revocation;
 pub mod rules;
 
 use super::list::{Row, row, sha256_hex};
+use super::revocation::Status;
 use super::{Input, Loaded, load};
 use crate::asn1::{CertFields, cert_fields, oid};
 use crate::context::Ctx;
@@ -52,20 +54,25 @@ fn word<S: serde::Serializer>(severity: &Severity, to: S) -> Result<S::Ok, S::Er
     to.serialize_str(severity.name())
 }
 
+/// Says whether a certificate is revoked, given it and its issuer; `None`: it was not asked.
+pub type AskRevoked<'a> = dyn Fn(&[u8], &[u8]) -> Option<Status> + Sync + 'a;
+
 /// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked {
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
     /// What ends within so many seconds is said.
     pub within: i64,
     /// Old generations count as left over from this age (milliseconds) on.
     pub retention_ms: i64,
     /// And when so many newer ones exist.
     pub keep: usize,
+    /// Asked of every certificate whose issuer is in the store, after the lists that the store has.
+    pub revoked: Option<&'a AskRevoked<'a>>,
 }
 
-impl Default for Asked {
+impl Default for Asked<'_> {
     fn default() -> Self {
-        Asked { within: 30 * 86_400, retention_ms: 7 * 86_400_000, keep: 2 }
+        Asked { within: 30 * 86_400, retention_ms: 7 * 86_400_000, keep: 2, revoked: None }
     }
 }
 
@@ -151,6 +158,7 @@ const CHECKS: &[&Check] = &[
     &certificates::WEAKNESS,
     &certificates::NAMES,
     &chains::CHAINS,
+    &revocation::REVOCATION,
     &labels::LABELS,
     &files::FILES,
 ];
@@ -164,7 +172,7 @@ struct Subject<'a> {
     erased: Vec<Entry>,
     certificates: Vec<Held<'a>>,
     ctx: &'a Ctx<'a>,
-    asked: &'a Asked,
+    asked: &'a Asked<'a>,
     /// Seconds since 1970.
     now: i64,
 }
@@ -234,7 +242,7 @@ impl Findings<'_> {
 
 /// Checks one store. `name` is the store as the caller named it. An error: it can't be read, and [`failed`]
 /// makes findings of that.
-pub fn check(name: &str, input: &Input<'_>, asked: &Asked) -> Result<Checked> {
+pub fn check(name: &str, input: &Input<'_>, asked: &Asked<'_>) -> Result<Checked> {
     let loaded = load(input)?;
     let ctx = &input.ctx;
     let path = input.source.identity().is_some() || input.source.is_directory();

@@ -127,6 +127,12 @@ rules! {
     CHAIN_BROKEN "chain-broken" Error
         "The chain of a key's certificate does not hold: a signature is wrong, or a CA was not allowed to issue what it issued."
         "Get the right CA certificates from whoever issued the certificate.";
+    REVOKED "revoked" Error
+        "The issuer of a certificate has taken it back: peers that ask refuse it."
+        "Have a new one issued (keyferry renew --new-key where the key is known to others), or remove it.";
+    REVOCATION_UNKNOWN "revocation-unknown" Warning
+        "It was asked whether a certificate is revoked, and nothing that can be relied upon says so or not."
+        "Give the issuer's current list with --crl, or ask its responder with --ocsp.";
     CHAIN_UNCHECKED "chain-unchecked" Info
         "The chain has something that the library for paths doesn't check, so it is neither known good nor bad."
         "Check it with the program that is to use it, or with openssl verify.";

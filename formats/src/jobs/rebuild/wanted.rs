@@ -7,6 +7,7 @@ use crate::asn1::cert_fields;
 use crate::bundle::Role;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
+use crate::format::TrustRange;
 use crate::jobs::labels::shown;
 use crate::jobs::list::sha256_hex;
 use crate::jobs::{Map, Set};
@@ -146,7 +147,7 @@ impl Wanted {
             }
             entries.push(entry);
         }
-        if place.format.flat() {
+        if place.format.flat() && place.format.carries().trust == TrustRange::PerPurpose {
             self.keep_signers(&mut entries, &known);
         }
         Ok(Store { entries, facts: current.facts.clone(), ..Store::default() })
@@ -156,6 +157,9 @@ impl Wanted {
 impl Wanted {
     /// The signers of a key that no bundle holds stay as entries without trust, where a format has chains in that
     /// shape: the key goes on showing its chain, and nobody else is believed for it.
+    ///
+    /// Not where trust is one bit: GSKit (8.0.60.5) doesn't offer a key to a server where a signer lacks it, so in a
+    /// kdb they stay as they are.
     fn keep_signers(&self, entries: &mut Vec<Entry>, known: &Map<&Der, &Entry>) {
         let there: Set<Der> = entries.iter().filter_map(Entry::certificate).cloned().collect();
         let mut signers: Vec<Entry> = Vec::new();

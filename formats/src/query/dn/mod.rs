@@ -19,6 +19,7 @@ use crate::asn1::{Tag, oid, plain};
 use std::borrow::Cow;
 use std::fmt::Write;
 use types::TYPES;
+pub(crate) use types::type_oid;
 
 /// One attribute of a name.
 #[derive(Clone, Copy, Debug)]

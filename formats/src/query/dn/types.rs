@@ -88,7 +88,7 @@ pub(super) fn by_oid(id: &[u8]) -> Option<&'static Type> {
 }
 
 /// The OID that a written type stands for: a name in any case of letters, `OID.1.2.3` or `1.2.3`.
-pub(super) fn type_oid(word: &str) -> Option<Vec<u8>> {
+pub(crate) fn type_oid(word: &str) -> Option<Vec<u8>> {
     TYPES.iter().find(|t| t.is_called(word)).map(|t| t.oid.to_vec()).or_else(|| {
         let dotted = word.get(..4).filter(|p| p.eq_ignore_ascii_case("OID.")).map_or(word, |_| &word[4..]);
         oid::from_dotted(dotted)
