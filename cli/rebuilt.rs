@@ -34,6 +34,9 @@ pub struct Report {
     pub kept: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
+    /// How many came and went besides those in the lists, where these are cut for people.
+    #[serde(skip)]
+    more: [usize; 2],
 }
 
 /// A certificate that came, went, or stands with a key.
@@ -64,7 +67,18 @@ pub struct StopRow {
 
 impl From<&StoreReport> for Report {
     fn from(store: &StoreReport) -> Self {
-        let named = |list: &[Named]| list.iter().map(Certificate::from).collect();
+        Report::with(store, usize::MAX)
+    }
+}
+
+impl Report {
+    /// With no more names than are printed: the text of tens of thousands costs as much as moving them.
+    pub fn for_people(store: &StoreReport) -> Self {
+        Report::with(store, NAMED)
+    }
+
+    fn with(store: &StoreReport, most: usize) -> Self {
+        let named = |list: &[Named]| list.iter().take(most).map(Certificate::from).collect();
         Report {
             store: store.path.to_string_lossy().into_owned(),
             format: store.format.to_owned(),
@@ -84,6 +98,7 @@ impl From<&StoreReport> for Report {
             pruned: store.pruned.iter().map(|p| shown(p)).collect(),
             kept: store.kept,
             old: store.old.as_ref().map(|o| shown(o)),
+            more: [&store.added, &store.removed].map(|l| l.len().saturating_sub(most)),
         }
     }
 }
@@ -130,12 +145,15 @@ impl Report {
         if !self.changed && self.stops.is_empty() {
             return Ok(());
         }
-        for (mark, style, list) in [("+", GREEN, &self.added), ("-", RED, &self.removed)] {
+        let [more_added, more_removed] = self.more;
+        let lists = [("+", GREEN, &self.added, more_added), ("-", RED, &self.removed, more_removed)];
+        for (mark, style, list, more) in lists {
             for named in list.iter().take(NAMED) {
                 writeln!(out, "  {}", ui.paint(style, &format!("{mark} {}", named.described())))?;
             }
-            if list.len() > NAMED {
-                let rest = format!("{mark} {} more; --json names all", list.len() - NAMED);
+            let more = more + list.len().saturating_sub(NAMED);
+            if more > 0 {
+                let rest = format!("{mark} {more} more; --json names all");
                 writeln!(out, "  {}", ui.paint(style, &rest))?;
             }
         }
@@ -147,8 +165,8 @@ impl Report {
             n => format!(", {n} old deleted"),
         };
         let Some(kept) = self.kept else { return Ok(()) };
-        let summary =
-            format!("{} added, {} removed, {kept} kept{pruned}", self.added.len(), self.removed.len());
+        let (added, removed) = (self.added.len() + more_added, self.removed.len() + more_removed);
+        let summary = format!("{added} added, {removed} removed, {kept} kept{pruned}");
         writeln!(out, "  {}", ui.paint(DIM, &summary))
     }
 }

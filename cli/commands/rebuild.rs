@@ -173,13 +173,13 @@ fn finish(program: &Program, args: &Args, done: &Rebuilt) -> Result {
         say_losses(program, &store.losses.iter().map(|l| of_store(store, l)).collect::<Vec<_>>());
     }
     let mut out = program.ui.out();
-    let reports: Vec<_> = done.stores.iter().map(Report::from).collect();
     if args.json {
+        let reports: Vec<_> = done.stores.iter().map(Report::from).collect();
         serde_json::to_writer_pretty(&mut out, &reports)?;
         writeln!(out)?;
     } else {
-        for report in &reports {
-            report.print(&program.ui, args.dry_run, &mut out)?;
+        for store in &done.stores {
+            Report::for_people(store).print(&program.ui, args.dry_run, &mut out)?;
         }
     }
     Ok(out.flush()?)
