@@ -2,8 +2,9 @@
 //!
 //! A localKeyID only claims that a key and a certificate belong together. It is believed without opening
 //! the key (a derivation each in Java's files) as long as the claims are unambiguous and leave no
-//! certificate over; otherwise every key that can be opened is, and its public half decides. Whoever
-//! writes a key elsewhere opens it anyway and compares then.
+//! certificate over; otherwise every key that can be opened is, and its public half decides. A certificate
+//! that is left over speaks against no claim of OpenSSL's, which compares key and certificate before it makes
+//! one. Whoever writes a key elsewhere opens it anyway and compares then.
 
 use super::bag::{Attributes, Bag, Content};
 use super::chain::Certs;
@@ -14,6 +15,7 @@ use crate::context::Ctx;
 use crate::crypto::public::{identity, spki_of_pkcs8};
 use crate::model::{Attr, Der, Entry, Item, Label, Link, Secret, Store, Trust};
 use foldhash::quality::RandomState;
+use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
@@ -178,13 +180,32 @@ fn pair(pool: &Pool, ctx: &Ctx<'_>, warnings: &mut Vec<String>) -> Paired {
     let claims: Vec<Claim<'_>> = pool.keys.iter().map(|k| ids.claim(k)).collect();
     let believed = claims.iter().map(|c| c.single().into_iter().collect()).collect();
     let mut paired = chains(pool, &certs, &ids, believed);
+    let left = |(bag, cert): &(usize, &CertBag)| cert.trust.is_none() && !paired.used[certs.first(*bag)];
+    let mut left = pool.certs.iter().enumerate().filter(left).map(|(_, c)| c).peekable();
     let unsure = claims.iter().any(|c| matches!(c, Claim::Many(_) | Claim::None))
-        || pool.certs.iter().enumerate().any(|(b, c)| c.trust.is_none() && !paired.used[certs.first(b)]);
+        || left.peek().is_some() && (!is_vouched_for(pool, &claims) || shares_a_key(left, pool, &claims));
     if unsure && !pool.certs.is_empty() {
         let leaves = by_public_key(pool, &certs, &ids, ctx, warnings);
         paired = chains(pool, &certs, &ids, leaves);
     }
     paired
+}
+
+/// Whether every claim is of the kind that OpenSSL makes when it has compared the key with the certificate
+/// (3.0, `PKCS12_create`): the localKeyID is the SHA-1 of that certificate.
+fn is_vouched_for(pool: &Pool, claims: &[Claim<'_>]) -> bool {
+    pool.keys.iter().zip(claims).all(|(key, claim)| {
+        let print = claim.single().and_then(|c| pool.certs.get(c)).map(|c| Sha1::digest(&*c.der));
+        print.is_some_and(|print| key.id.as_deref().is_some_and(|id| *id == print[..]))
+    })
+}
+
+/// Whether one of these certificates has the public key of one that is claimed: a renewed one of the same key.
+fn shares_a_key<'a>(mut left: impl Iterator<Item = &'a CertBag>, pool: &Pool, claims: &[Claim<'_>]) -> bool {
+    let public = |c: &CertBag| cert_fields(&c.der).ok().map(|f| identity(f.spki));
+    let claimed: Vec<_> =
+        claims.iter().filter_map(Claim::single).filter_map(|c| public(&pool.certs[c])).collect();
+    left.any(|c| public(c).is_none_or(|p| claimed.contains(&p)))
 }
 
 /// Chains for the leaves of each key, and what they use.
