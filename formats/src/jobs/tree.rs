@@ -92,7 +92,7 @@ pub fn walk_tree<T: Send>(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let (to_workers, paths) = sync_channel::<(usize, Step)>(QUEUE);
+    let (to_workers, paths) = sync_channel::<Batch>(QUEUE);
     let paths = Mutex::new(paths);
     let pace = Pace::default();
     let (results, from_workers) = channel();
@@ -120,6 +120,14 @@ enum Step {
     File(PathBuf),
     Folder(PathBuf),
     Failed(PathBuf, Error),
+}
+
+/// Paths with their numbers, handed over together: for most files the hand-over costs as much as the look.
+type Batch = Vec<(usize, Step)>;
+
+/// How many paths go to a worker at once. The first ones go alone, so that a few large stores find all workers.
+fn batch(count: usize) -> usize {
+    if count < 64 { 1 } else { 8 }
 }
 
 /// How far the report is; `None`: nobody wants more.
@@ -160,10 +168,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Step)>, pace: &Pace) {
+fn walk(tree: &Tree<'_>, out: SyncSender<Batch>, pace: &Pace) {
     let walker =
         walkdir::WalkDir::new(tree.root).same_file_system(!tree.cross_file_systems).sort_by_file_name();
     let mut count = 0;
+    let mut together = Batch::new();
     for item in walker.into_iter().filter_entry(|e| tree.all || e.depth() == 0 || !is_leftover(e.file_name()))
     {
         let found = match item {
@@ -181,11 +190,17 @@ fn walk(tree: &Tree<'_>, out: SyncSender<(usize, Step)>, pace: &Pace) {
                 Step::Failed(path, error)
             }
         };
-        if !pace.may_go_on(count) || out.send((count, found)).is_err() {
+        together.push((count, found));
+        count += 1;
+        // What is held back here is far less than the report may lag behind, so neither waits for the other.
+        if together.len() >= batch(count)
+            && (!pace.may_go_on(count) || out.send(std::mem::take(&mut together)).is_err())
+        {
             return;
         }
-        count += 1;
     }
+    // Nobody listens any more, or these are the last.
+    let _ = out.send(together);
 }
 
 /// What this program leaves beside stores: old generations, locks, temporary files, records.
@@ -200,25 +215,26 @@ fn is_leftover(name: &std::ffi::OsStr) -> bool {
 /// What is done with each store.
 type Look<'a, T> = &'a (dyn Fn(&Found<'_>) -> Result<T> + Sync);
 
-fn work<T>(
-    tree: &Tree<'_>,
-    look: Look<'_, T>,
-    paths: &Mutex<Receiver<(usize, Step)>>,
-    out: &Sender<(usize, Option<Seen<T>>)>,
-) {
+fn work<T>(tree: &Tree<'_>, look: Look<'_, T>, paths: &Mutex<Receiver<Batch>>, out: &Sender<Results<T>>) {
     loop {
         let next = lock(paths).recv();
-        let Ok((at, found)) = next else { return };
-        let seen = match found {
-            Step::File(path) => seen(file(tree, look, &path), path),
-            Step::Folder(path) => seen(folder(tree, look, &path), path),
-            Step::Failed(path, e) => Some(Seen::Failed(path, e)),
-        };
-        if out.send((at, seen)).is_err() {
+        let Ok(together) = next else { return };
+        let results = together.into_iter().map(|(at, found)| {
+            let seen = match found {
+                Step::File(path) => seen(file(tree, look, &path), path),
+                Step::Folder(path) => seen(folder(tree, look, &path), path),
+                Step::Failed(path, e) => Some(Seen::Failed(path, e)),
+            };
+            (at, seen)
+        });
+        if out.send(results.collect()).is_err() {
             return;
         }
     }
 }
+
+/// What became of the paths of a batch.
+type Results<T> = Vec<(usize, Option<Seen<T>>)>;
 
 fn seen<T>(result: Result<Option<T>>, path: PathBuf) -> Option<Seen<T>> {
     match result {
@@ -294,13 +310,13 @@ fn read<T>(
 
 /// Hands results on in the order of the walk, whichever worker was first.
 fn in_order<T>(
-    results: &Receiver<(usize, Option<Seen<T>>)>,
+    results: &Receiver<Results<T>>,
     pace: &Pace,
     report: &mut dyn FnMut(Seen<T>) -> Result<()>,
 ) -> Result<()> {
     let mut waiting = BTreeMap::new();
     let mut next = 0;
-    for (at, seen) in results {
+    for (at, seen) in results.iter().flatten() {
         waiting.insert(at, seen);
         while let Some(seen) = waiting.remove(&next) {
             next += 1;
