@@ -5,9 +5,9 @@ use crate::commands::beside;
 use crate::config::{Bundle, Verify, span_of};
 use crate::files::{PUBLIC, read, write};
 use formats::bundle::{MANIFEST_SUFFIX, Manifest, SIGNATURE_SUFFIX};
+use formats::jobs::list::sha256_hex;
 use formats::{Error, Kind};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -204,7 +204,7 @@ impl Getting<'_> {
                 },
                 Got::Bytes(json, etag) => (json, etag),
             };
-        let hash = hex(&json);
+        let hash = sha256_hex(&json);
         if let Some(known) = known.filter(|k| k.manifest.as_ref() == Some(&hash))
             && let Some(ready) = self.same(known)?
         {
@@ -259,7 +259,7 @@ impl Getting<'_> {
             return Ok(ready);
         }
         let bytes = self.source.whole("", self.bundle.max_size)?;
-        let found = hex(&bytes);
+        let found = sha256_hex(&bytes);
         if found != hash {
             return Err(Error::refused(format!(
                 "the bundle's SHA-256 is {found}, not the one that is pinned"
@@ -283,7 +283,7 @@ impl Getting<'_> {
     }
 
     fn store(&self, bytes: Vec<u8>, etag: Option<String>) -> formats::Result<Ready> {
-        let sha256 = hex(&bytes);
+        let sha256 = sha256_hex(&bytes);
         let serial = self.known.and_then(|k| k.serial);
         self.shelf.keep(
             &Known { sha256: sha256.clone(), serial, manifest: None, etag },
@@ -446,8 +446,4 @@ fn jitter() -> f64 {
     // Without randomness all wait as long.
     let _ = formats::Rng::system().fill(&mut byte);
     f64::from(byte[0]) / 255.0
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -3,10 +3,10 @@
 //! last hash elsewhere notices that, too.
 
 use crate::rebuilt::{Certificate, Report};
+use formats::jobs::list::sha256_hex;
 use formats::{Error, Kind};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -163,7 +163,7 @@ pub fn read(state: &Path) -> formats::Result<Vec<(Entry, String)>> {
 }
 
 fn hash(line: &str) -> String {
-    Sha256::digest(line.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    sha256_hex(line.as_bytes())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::order::{Answer, Order, Problem};
 use super::plan::Set;
 use formats::{Error, Kind};
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -62,6 +62,21 @@ pub fn run(
     })
 }
 
+/// The most bytes of an answer: a report names every certificate that came or went.
+const ANSWER: u64 = 256 << 20;
+/// The most bytes of what a worker says besides.
+const ERRORS: u64 = 1 << 20;
+
+/// What comes from `stream`, up to a bound; then it is closed, so that who goes on writing ends.
+fn bounded(stream: Option<impl Read>, limit: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        // What can't be read is missing in the answer, which is an error then.
+        let _ = stream.take(limit).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
 /// Starts one worker, tells it what to do and waits for its answer. What workers say on standard error is passed on,
 /// each line once: a thousand of them would say the same of a password file that all of them use.
 fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::Result<Answer> {
@@ -84,19 +99,23 @@ fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::
         // A worker that ends early says why itself.
         let _ = stdin.write_all(&json);
     }
-    let output = child.wait_with_output().map_err(|e| failed("a worker can't be waited for", e))?;
+    // It belongs to somebody else, who may make it say what he likes, for ever.
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let errors = std::thread::spawn(move || bounded(err, ERRORS));
+    let answer = bounded(out, ANSWER);
+    let errors = errors.join().unwrap_or_default();
+    let status = child.wait().map_err(|e| failed("a worker can't be waited for", e))?;
     {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in String::from_utf8_lossy(&output.stderr).lines() {
+        for line in String::from_utf8_lossy(&errors).lines() {
             if said.insert(line.to_owned()) {
                 // Nothing can be said about a closed stream.
                 let _ = writeln!(std::io::stderr(), "{line}");
             }
         }
     }
-    serde_json::from_slice(&output.stdout).map_err(|_| {
-        Error::new(Kind::Write, format!("the worker ended without an answer ({})", output.status))
-            .in_file(set.name())
+    serde_json::from_slice(&answer).map_err(|_| {
+        Error::new(Kind::Write, format!("the worker ended without an answer ({status})")).in_file(set.name())
     })
 }
 
