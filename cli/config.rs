@@ -50,7 +50,8 @@ fn usual_state() -> PathBuf {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// A path, or an https:// address; http:// only with a signature or a digest
+    /// A path, an https:// address (http:// only with a signature or a digest), or an object: s3://BUCKET/PATH,
+    /// gs://BUCKET/PATH or az://CONTAINER/PATH, where the program was built with object stores
     pub source: String,
     /// What it is called in messages and in the state folder [default: the last part of its source]
     #[serde(default)]
@@ -76,6 +77,10 @@ pub struct Bundle {
     /// Certificates (PEM) that the server's must lead to, in place of the system's
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// How an object store is reached, beside what its usual variables in the environment say (AWS_…, GOOGLE_…,
+    /// AZURE_…), which is also where secrets belong: { aws_region = "eu-central-1", aws_skip_signature = "true" }
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 fn usual_timeout() -> String {
@@ -202,7 +207,34 @@ impl Bundle {
 
     /// Whether it comes over the network.
     pub fn is_remote(&self) -> bool {
-        self.source.starts_with("https://") || self.source.starts_with("http://")
+        self.source.starts_with("https://") || self.source.starts_with("http://") || self.is_object()
+    }
+
+    /// Whether it is an object in a store.
+    pub fn is_object(&self) -> bool {
+        ["s3://", "gs://", "az://"].iter().any(|s| self.source.starts_with(s))
+    }
+
+    /// What is wrong with how an object is asked for.
+    fn check_object(&self) -> Result<(), String> {
+        if !self.is_object() {
+            return if self.options.is_empty() {
+                Ok(())
+            } else {
+                Err("options are for object stores".into())
+            };
+        }
+        if !cfg!(feature = "object-store") {
+            return Err("this program was built without object stores (cargo feature object-store)".into());
+        }
+        let secret = |k: &&String| {
+            let words = ["secret", "token", "password", "access_key", "account_key", "master_key", "sas"];
+            words.iter().any(|w| k.contains(w)) && !k.ends_with("_id")
+        };
+        match self.options.keys().find(secret) {
+            Some(key) => Err(format!("{key} is a secret, and belongs in the environment")),
+            None => Ok(()),
+        }
     }
 
     /// How it is verified.
@@ -276,6 +308,9 @@ impl Config {
             }
             if !bundle.is_remote() && !Path::new(&bundle.source).is_absolute() {
                 return bad(format!("bundle {name}: {} is no absolute path", bundle.source));
+            }
+            if let Err(why) = bundle.check_object() {
+                return bad(format!("bundle {name}: {why}"));
             }
             span_of("timeout", &bundle.timeout)?;
             bundle.max_age.as_deref().map(|a| span_of("max_age", a)).transpose()?;

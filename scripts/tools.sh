@@ -42,9 +42,10 @@ apt_install() {
         -o Acquire::Retries=3 install "$@"
 }
 
-# Java releases and an OpenSSL newer than the system's, as Python packages: one folder a release.
+# Java releases, an OpenSSL newer than the system's, DuckDB and an S3 server (moto), as Python packages: one folder a
+# release of Java.
 JAVA_RELEASES="11.0.13.1 17.0.9.2 21.0.8.2 25.0.2.1"
-PYTHON_PACKAGES="cryptography==50.0.2 duckdb==2.0.1"
+PYTHON_PACKAGES="cryptography==50.0.2 duckdb==2.0.1 moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5"
 # IBM's GSKit, for the tests alone: never copied, never passed on.
 GSKIT_PACKAGE="ibm_db==3.3.0"
 

@@ -1,6 +1,9 @@
 //! Whole machines kept up to date: bundles made, signed, fetched and refused; sets of stores changed together or not
 //! at all; what stops a run until somebody approves it.
 
+#[cfg(feature = "object-store")]
+mod objects;
+
 use crate::support::{Ran, keyferry, must, run, scratch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -52,6 +55,23 @@ impl Machine {
         self.openssl(
             &[&new[..], &["-subj", subject, "-keyout", &key, "-out", &crt, "-addext", &constraint]].concat(),
         );
+    }
+
+    /// web.crt and web.key, for a server on the loopback.
+    fn server_certificate(&self) {
+        let new =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9"];
+        let names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+        let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "web.key", "-out", "web.crt"];
+        self.openssl(&[&new[..], &names, &leaf].concat());
+    }
+
+    /// Changes a text of the machine; what is there must be there.
+    #[track_caller]
+    fn replace(&self, name: &str, good: &str, bad: &str) {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(good), "{text}");
+        std::fs::write(self.path(name), text.replace(good, bad)).unwrap();
     }
 
     /// Our program in the machine's folder; it must end well.
@@ -493,17 +513,7 @@ struct Server {
 impl Server {
     fn start(machine: &Machine) -> Self {
         std::fs::create_dir(machine.path("web")).unwrap();
-        let new =
-            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9"];
-        let names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-        machine.openssl(
-            &[
-                &new[..],
-                &names,
-                &["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "web.key", "-out", "web.crt"],
-            ]
-            .concat(),
-        );
+        machine.server_certificate();
         let script = crate::support::root().join("tests/oracles/https_server.py");
         let mut process = Command::new("python3")
             .arg(script)

@@ -12,6 +12,7 @@ import pathlib
 import ssl
 import sys
 import time
+import urllib.parse
 
 FOLDER, CERTIFICATE, KEY = sys.argv[1:]
 
@@ -22,10 +23,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         folder = pathlib.Path(FOLDER)
         mode = (folder / 'mode').read_text().strip()
-        path = folder / self.path.split('?')[0].lstrip('/')
+        name = urllib.parse.unquote(self.path.split('?')[0]).lstrip('/')
+        path = folder / name
         tag = self.headers.get('If-None-Match')
         with open(folder / 'requests', 'a') as log:
-            log.write(f'{self.path} {tag or "-"}\n')
+            log.write(f'/{name} {tag or "-"}\n')
         if mode == 'away':
             self.close_connection = True
             self.connection.close()
@@ -64,6 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def head(self, length, etag):
         self.send_response(200)
         self.send_header('ETag', etag)
+        self.send_header('Last-Modified', self.date_time_string())
         self.send_header('Content-Length', str(length))
         self.end_headers()
 
@@ -71,6 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         if etag:
             self.send_header('ETag', etag)
+            self.send_header('Last-Modified', self.date_time_string())
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
         self.wfile.write(body)
