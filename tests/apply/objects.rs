@@ -10,7 +10,7 @@ const FILES: [&str; 3] = ["bundle.pem", "bundle.pem.manifest.json", "bundle.pem.
 
 /// `tests/oracles/s3_server.py`.
 struct S3 {
-    process: Child,
+    process: Ended,
     answers: BufReader<std::process::ChildStdout>,
     port: String,
     id: String,
@@ -34,11 +34,11 @@ impl S3 {
         answers.read_line(&mut line).unwrap();
         let mut words = line.split_whitespace().map(str::to_owned);
         let mut word = || words.next().expect("moto is installed by scripts/test");
-        S3 { port: word(), id: word(), secret: word(), process, answers }
+        S3 { port: word(), id: word(), secret: word(), process: Ended(process), answers }
     }
 
     fn ask(&mut self, line: &str) -> String {
-        writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+        writeln!(self.process.0.stdin.as_mut().unwrap(), "{line}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
         answer.trim().to_owned()
@@ -56,10 +56,13 @@ impl S3 {
     }
 }
 
-impl Drop for S3 {
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -154,6 +157,41 @@ fn a_bundle_comes_from_the_stores_of_google_and_azure() {
         // Of the manifest, with the version that is known.
         assert!(requests.starts_with("/trust/bundle.pem.manifest.json \""), "{requests}");
         assert_eq!(requests.lines().count(), 1, "{requests}");
+    }
+}
+
+/// All that comes from the network goes the way that the environment says.
+#[test]
+fn bundles_come_through_a_proxy() {
+    let machine = Machine::new(&["ann", "bob"]);
+    let server = Server::start(&machine);
+    std::fs::write(machine.path("web/mode"), "honest").unwrap();
+    std::fs::create_dir(machine.path("web/trust")).unwrap();
+    machine.publish(&["ann", "bob"], &["--expires", "30d"]);
+    for file in FILES {
+        std::fs::copy(machine.path(file), machine.path(&format!("web/trust/{file}"))).unwrap();
+    }
+    let script = crate::support::root().join("tests/oracles/proxy.py");
+    let mut proxy = Command::new("python3");
+    let proxy = proxy.arg(script).arg(machine.path("connects")).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut proxy, mut line) = (Ended(proxy), String::new());
+    BufReader::new(proxy.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let at = format!("https://localhost:{}", server.port);
+    let objects = format!("google_base_url = \"{at}\", google_skip_signature = \"true\"");
+    for (source, options) in
+        [(format!("{at}/trust/bundle.pem"), ""), ("gs://trust/bundle.pem".to_owned(), &objects)]
+    {
+        let _ = std::fs::remove_file(machine.path("client.p12"));
+        let _ = std::fs::remove_dir_all(machine.path("state"));
+        machine.store("client.p12", "ann");
+        configure(&machine, &source, options);
+        let mut ours = keyferry();
+        ours.args(["apply", "--config", "k.toml"]).current_dir(machine.dir.path());
+        let done = run(ours.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", line.trim())));
+        assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+        let connects = std::fs::read_to_string(machine.path("connects")).unwrap();
+        assert!(connects.lines().all(|l| l == format!("localhost:{}", server.port)) && !connects.is_empty());
+        std::fs::remove_file(machine.path("connects")).unwrap();
     }
 }
 
