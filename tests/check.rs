@@ -310,6 +310,7 @@ fn broken_containers(lab: &Lab) -> Vec<Case> {
         )
         .with(&["--password", "pass:changeit"]),
         case("old-generations", old_generations(lab)).at(now() + 9 * DAY),
+        case("key-in-old-generation", old_key(lab)),
     ]
 }
 
@@ -350,6 +351,71 @@ fn old_generations(lab: &Lab) -> PathBuf {
         must(command.env("KEYFERRY_PASSWORD", PASSWORD));
     }
     to
+}
+
+/// A store whose key was replaced; the one before has mode 0644.
+fn old_key(lab: &Lab) -> PathBuf {
+    let to = lab.path("old-key/client.p12");
+    std::fs::create_dir(to.parent().unwrap()).unwrap();
+    lab.mode(to.parent().unwrap(), 0o700);
+    std::fs::copy(lab.p12("old-key.p12", "leaf", &[]), &to).unwrap();
+    lab.issue("next", "/O=Lab/CN=leaf", Some("sub"), LEAF, &["-days", "900"]);
+    let key = lab.pem("next-key.pem", &["next.key", "next.pem"]);
+    let mut command = keyferry();
+    command.arg("rebuild").arg(&to).arg("--bundle").arg(lab.path("root.pem")).arg("--key").arg(key);
+    command.arg("--allow-loss=key");
+    must(command.env("KEYFERRY_PASSWORD", PASSWORD));
+    lab.mode(&lab.path("old-key/client.p12.old-1"), 0o644);
+    to
+}
+
+#[test]
+fn old_generations_are_looked_into() {
+    let lab = Lab::new();
+    let store = old_key(&lab);
+    let print = |key: &str| lab.openssl(&["x509", "-in", key, "-noout", "-fingerprint", "-sha256"]).out;
+    let print = print("leaf.pem").trim().rsplit('=').next().unwrap().replace(':', "").to_lowercase();
+    let tree = |more: &[&str]| {
+        // The old certificate has ended then, and the new one has not.
+        let (_, found) =
+            check(&case("", store.parent().unwrap().to_owned()).with(more).at(now() + 501 * DAY));
+        let of = |name: &str| {
+            let of = |f: &&Value| f["store"].as_str().unwrap().ends_with(name);
+            found.iter().filter(of).cloned().collect::<Vec<_>>()
+        };
+        (of("client.p12"), of(".old-1"))
+    };
+    let (now, old) = tree(&["-r"]);
+    let gone: Vec<_> = now.iter().filter(|f| f["code"] == "key-in-old-generation").collect();
+    assert_eq!(gone.len(), 1, "{now:#?}");
+    assert_eq!((&gone[0]["entry"], &gone[0]["sha256"]), (&"leaf".into(), &print.into()));
+    assert!(gone[0]["message"].as_str().unwrap().starts_with("client.p12.old-1 "), "{}", gone[0]);
+    assert_eq!(codes(&old), ["store-readable"], "{old:#?}");
+    let (_, old) = tree(&["-r", "--all"]);
+    assert!(codes(&old).contains(&"key-expired"), "{old:#?}");
+    // When the store is gone, the old generation is all that there is.
+    std::fs::remove_file(&store).unwrap();
+    let (_, old) = tree(&["-r"]);
+    assert!(codes(&old).contains(&"key-expired"), "{old:#?}");
+}
+
+/// A kdb whose password changed has its companions with it in an old generation, its own stash too.
+#[test]
+fn an_old_generation_with_companions_is_opened_by_its_own_stash() {
+    let lab = Lab::new();
+    let kdb = lab.copy("changed", "kdb/rsa-chain.kdb");
+    lab.mode(&kdb, 0o644);
+    let clear = format!("pass:{KDB_PASSWORD}");
+    must(keyferry().arg("passwd").arg(&kdb).args(["--password", &clear, "--to-password", "pass:An0ther-pw"]));
+    let old = lab.path("changed/rsa-chain.kdb.old-1/rsa-chain.kdb");
+    let found = must(keyferry().args(["find", "--json", "CN=client one"]).arg(lab.path("changed")));
+    let found: Vec<Value> = serde_json::from_str(&found.out).unwrap();
+    let of_old: Vec<_> = found.iter().filter(|f| f["generation"] == 1).collect();
+    assert!(!of_old.is_empty() && of_old.iter().all(|f| f["store"] == old.to_str().unwrap()), "{found:#?}");
+    let ran = run(keyferry().args(["check", "-r", "--json"]).arg(lab.path("changed")));
+    assert!(ran.status < 2, "{} {}", ran.status, ran.err);
+    let found: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    assert!(found.iter().any(|f| f["store"] == old.to_str().unwrap()), "{found:#?}");
 }
 
 fn broken_keys(lab: &Lab) -> Vec<Case> {

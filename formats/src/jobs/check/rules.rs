@@ -196,6 +196,9 @@ rules! {
     OLD_GENERATIONS "old-generations" Info
         "Old generations of the store are beyond their time: more than two newer ones exist, and they are over seven days old. They hold the keys of their day."
         "keyferry prune deletes them.";
+    KEY_IN_OLD_GENERATION "key-in-old-generation" Info
+        "A private key that the store has no more is still in an old generation of it, which whoever believes it gone should know."
+        "keyferry prune deletes old generations when their time is over; where the key must be gone now, destroy the file.";
     NOTE "note" Info
         "The reader of this format has something to say that fits no other code."
         "See the message.";
