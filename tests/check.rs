@@ -67,6 +67,15 @@ impl Lab {
         self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &pem], &signer[..], days, &ext, more].concat());
     }
 
+    /// `torn.pem`: the first certificate of a file, with one bit of its signature turned round.
+    fn tear(&self, pem: &str) {
+        self.openssl(&["x509", "-in", pem, "-outform", "DER", "-out", "torn.der"]);
+        let mut der = std::fs::read(self.path("torn.der")).unwrap();
+        *der.last_mut().unwrap() ^= 1;
+        std::fs::write(self.path("torn.der"), der).unwrap();
+        self.openssl(&["x509", "-inform", "DER", "-in", "torn.der", "-out", "torn.pem"]);
+    }
+
     /// A PKCS#12 with the leaf and its chain, and `sub.crl`, on which the leaf is; the CA has no list.
     fn revoked(&self, name: &str) -> PathBuf {
         let serial = self.openssl(&["x509", "-in", "leaf.pem", "-noout", "-serial"]).out;
@@ -604,24 +613,55 @@ fn signatures_of_every_usual_algorithm_are_checked() {
         let parts = [format!("{leaf}.key"), format!("{leaf}.pem"), format!("{ca}.pem")];
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let store = lab.pem(&format!("{name}-all.pem"), &parts);
-        let about_chains = |store: &Path| {
-            let (_, found) = check(&case("", store.to_owned()));
-            let chains = found.iter().filter(|f| f["code"].as_str().unwrap().starts_with("chain-"));
-            chains.map(|f| format!("{}: {}", f["code"], f["message"])).collect::<Vec<_>>()
-        };
         assert_eq!(about_chains(&store), [""; 0], "{name}");
         // Its own chain, where it is signed by itself.
         let alone = lab.pem(&format!("{name}-self.pem"), &[&format!("{ca}.key"), &format!("{ca}.pem")]);
         assert_eq!(about_chains(&alone), [""; 0], "{name}");
-        // One bit of the signature.
-        lab.openssl(&["x509", "-in", &format!("{leaf}.pem"), "-outform", "DER", "-out", "torn.der"]);
-        let mut der = std::fs::read(lab.path("torn.der")).unwrap();
-        *der.last_mut().unwrap() ^= 1;
-        std::fs::write(lab.path("torn.der"), der).unwrap();
-        lab.openssl(&["x509", "-inform", "DER", "-in", "torn.der", "-out", "torn.pem"]);
+        lab.tear(&format!("{leaf}.pem"));
         let torn = lab.pem("torn-all.pem", &[&format!("{leaf}.key"), "torn.pem", &format!("{ca}.pem")]);
         let found = about_chains(&torn);
         assert!(found.len() == 1 && found[0].contains("chain-broken"), "{name}: {found:?}");
+    }
+}
+
+/// What is said of the chains in a store.
+fn about_chains(store: &Path) -> Vec<String> {
+    let (_, found) = check(&case("", store.to_owned()));
+    let chains = found.iter().filter(|f| f["code"].as_str().unwrap().starts_with("chain-"));
+    chains.map(|f| format!("{}: {}", f["code"], f["message"])).collect()
+}
+
+#[test]
+fn post_quantum_signatures_of_java_are_checked() {
+    let lab = Lab::new();
+    let keytool = |arguments: &[&str]| {
+        let mut java = Command::new(crate::oracle::newest_java());
+        java.args(["-XX:TieredStopAtLevel=1", "-m", "java.base/sun.security.tools.keytool.Main"]);
+        let store = ["-keystore", "java.p12", "-storepass", PASSWORD, "-validity", "500"];
+        must(java.args(arguments).args(store).current_dir(lab.path(".")));
+    };
+    for (ca, leaf, level) in [("ca44", "leaf44", "44"), ("ca65", "leaf65", "65"), ("ca87", "leaf87", "87")] {
+        let (algorithm, by) = (format!("ML-DSA-{level}"), format!("CN={ca}"));
+        let root = ["-genkeypair", "-alias", ca, "-dname", &by, "-ext", "bc:c=ca:true"];
+        keytool(&[&root[..], &["-keyalg", &algorithm]].concat());
+        let below = ["-genkeypair", "-alias", leaf, "-dname", "CN=leaf", "-signer", ca];
+        keytool(&[&below[..], &["-keyalg", &algorithm]].concat());
+    }
+    assert_eq!(about_chains(&lab.path("java.p12")), [""; 0]);
+    for leaf in ["leaf44", "leaf65", "leaf87"] {
+        let pem = lab.path("one.pem");
+        let mut extract = keyferry();
+        extract.arg("extract").arg(lab.path("java.p12")).arg(leaf).arg(&pem).args(["--key", "--force"]);
+        must(extract.args(["--to-password", "none"]).env("KEYFERRY_PASSWORD", PASSWORD));
+        assert_eq!(about_chains(&pem), [""; 0], "{leaf}");
+        lab.tear("one.pem");
+        let whole = std::fs::read_to_string(&pem).unwrap();
+        let first = whole.find("-----BEGIN CERT").unwrap();
+        let end = first + whole[first..].find("-----END CERTIFICATE-----\n").unwrap() + 26;
+        let torn = std::fs::read_to_string(lab.path("torn.pem")).unwrap();
+        std::fs::write(&pem, format!("{}{torn}{}", &whole[..first], &whole[end..])).unwrap();
+        let found = about_chains(&pem);
+        assert!(found.len() == 1 && found[0].contains("chain-broken"), "{leaf}: {found:?}");
     }
 }
 
