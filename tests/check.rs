@@ -254,9 +254,12 @@ fn every_code_is_found_where_it_is_wrong() {
     }
     let provoked: BTreeSet<_> = cases.iter().map(|c| c.code).collect();
     // Only root can give files away; a unit test has the judgement.
-    let by_root = |code: &str| code == "owners-differ" && !is_root();
+    let by_root = |code: &str| code.starts_with("owner") && !is_root();
+    // These have a test of their own.
+    let mounts = ["read-only-mount", "mounted-file"];
     for rule in RULES {
-        assert!(provoked.contains(rule.code) || by_root(rule.code), "nothing provokes {}", rule.code);
+        let elsewhere = by_root(rule.code) || mounts.contains(&rule.code);
+        assert!(provoked.contains(rule.code) || elsewhere, "nothing provokes {}", rule.code);
     }
 }
 
@@ -535,6 +538,11 @@ fn broken_files(lab: &Lab) -> Vec<Case> {
     let others = lab.p12("others.p12", "leaf", &[]);
     let folder = kdb("open-folder");
     lab.mode(folder.parent().unwrap(), 0o777);
+    let group_folder = kdb("group-folder");
+    lab.mode(group_folder.parent().unwrap(), 0o770);
+    let lists = kdb("lists");
+    let read = access_list(&[(1, 6, u32::MAX), (2, 4, 12_345), (4, 0, u32::MAX), (16, 4, 0), (32, 0, 0)]);
+    set_access_list(&lists.with_extension("sth"), &read);
     let link = lab.path("link.p12");
     std::os::unix::fs::symlink("leaf-again.p12", &link).unwrap();
     let mut cases = vec![
@@ -543,15 +551,101 @@ fn broken_files(lab: &Lab) -> Vec<Case> {
         case("store-readable", lab.mode(&open, 0o644)),
         case("writable-by-others", lab.mode(&others, 0o602)),
         case("writable-by-group", lab.mode(&group, 0o620)),
+        case("writable-by-group", group_folder),
         case("folder-writable", folder),
+        case("access-list", lists),
         case("store-is-link", link),
     ];
     if is_root() {
+        let below = kdb("home/etc");
+        std::os::unix::fs::chown(lab.path("home"), Some(12_345), None).unwrap();
+        cases.push(case("owner-not-user", below));
         let kdb = kdb("given-away");
         std::os::unix::fs::chown(kdb.with_extension("sth"), Some(12_345), None).unwrap();
         cases.push(case("owners-differ", kdb));
     }
     cases
+}
+
+/// Entries of tag, rights and number (`linux/posix_acl_xattr.h`).
+fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let bytes = entries.iter().flat_map(|(tag, rights, id)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    });
+    2u32.to_le_bytes().into_iter().chain(bytes).collect()
+}
+
+fn set_access_list(path: &Path, list: &[u8]) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, "system.posix_acl_access", list, flags).unwrap();
+}
+
+#[test]
+fn access_lists_say_more_than_the_mode() {
+    let lab = Lab::new();
+    let found_in = |store: &Path| {
+        let (_, found) = check(&case("", store.to_owned()));
+        let of = found.iter().filter(|f| f["code"] == "access-list" || f["code"] == "writable-by-group");
+        of.map(|f| f["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let p12 = lab.p12("listed.p12", "leaf", &[]);
+    let owner = rustix::process::geteuid().as_raw();
+    // The mode of this one is 0660: its group bits are the mask. The group itself has nothing.
+    let users = [(2, 6, owner), (2, 6, 0), (2, 7, 12_345), (2, 1, 12_346)];
+    let own = [(1, 6, u32::MAX)].into_iter().chain(users).chain([
+        (4, 0, u32::MAX),
+        (8, 2, 777),
+        (16, 6, 0),
+        (32, 0, 0),
+    ]);
+    set_access_list(&p12, &access_list(&own.collect::<Vec<_>>()));
+    let meta = std::fs::metadata(&p12).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o660);
+    assert_eq!(found_in(&p12), ["listed.p12: user 12345 may read and write, group 777 may write"]);
+    // Certificates are for everybody to read; and a mask that lets nothing through grants nothing.
+    let pem = lab.pem("listed.pem", &["root.pem"]);
+    let reader = [(1, 6, u32::MAX), (2, 4, 12_345), (4, 4, u32::MAX), (16, 4, 0), (32, 4, 0)];
+    set_access_list(&pem, &access_list(&reader));
+    let masked = [(1, 6, u32::MAX), (2, 6, 12_345), (4, 6, u32::MAX), (16, 0, 0), (32, 0, 0)];
+    set_access_list(&p12, &access_list(&masked));
+    assert_eq!((found_in(&pem), found_in(&p12)), (vec![], vec![]));
+    // Who can write to the folder can put another store in its place.
+    let folder = [(1, 7, u32::MAX), (2, 7, 12_345), (4, 0, u32::MAX), (16, 7, 0), (32, 0, 0)];
+    set_access_list(&lab.path("."), &access_list(&folder));
+    assert!(found_in(&p12)[0].ends_with(": user 12345 may write"), "{:?}", found_in(&p12));
+}
+
+#[test]
+fn mounts_in_the_way_of_an_update_are_named() {
+    let lab = Lab::new();
+    let store = lab.copy("mounted", "kdb/rsa-chain.kdb");
+    let folder = store.parent().unwrap();
+    let within = |how: &str, script: &str| {
+        let mut command = Command::new("unshare");
+        command
+            .args([how, "sh", "-ec", script, "sh"])
+            .args([folder, &store])
+            .arg(env!("CARGO_BIN_EXE_keyferry"));
+        run(&mut command)
+    };
+    let Some(how) = ["-m", "-rm"].into_iter().find(|how| within(how, "mount --bind $1 $1").status == 0)
+    else {
+        return crate::support::skipped("no mount namespace is to be had");
+    };
+    let found = |script: &str| {
+        let ran = within(how, &format!("{script}; $3 check --json $2 || test $? = 1"));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let found: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+        let of = |f: &&Value| f["code"] == "read-only-mount" || f["code"] == "mounted-file";
+        found.iter().filter(of).map(|f| format!("{}: {}", f["code"], f["message"])).collect::<Vec<_>>()
+    };
+    assert_eq!(found("true"), [""; 0]);
+    assert_eq!(
+        found("mount --bind $2 $2"),
+        ["\"mounted-file\": \"rsa-chain.kdb is a mount point of its own\""]
+    );
+    let read_only = format!("\"read-only-mount\": \"{} is mounted read-only\"", folder.display());
+    assert_eq!(found("mount --bind $1 $1; mount -o remount,bind,ro $1"), [read_only]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Each check is one function in a table; it looks at a store that was read and says what it finds by a rule of
 //! [`rules`]. What only a format knows comes from `Format::examine` and from each key's `Seal`.
 
+mod access;
 mod certificates;
 mod chains;
 mod container;
@@ -10,6 +11,7 @@ mod files;
 mod generations;
 mod keys;
 mod labels;
+mod mounts;
 mod revocation;
 pub mod rules;
 
