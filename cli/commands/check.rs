@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, short)]
     recursive: bool,
 
-    /// Look into old generations as stores of their own too
+    /// Look into old generations like the stores of today, not only at what counts of them
     #[arg(long, requires = "recursive")]
     all: bool,
 
@@ -100,16 +100,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let asked = Asked {
         within: args.within / 1000,
         revoked: revocation.is_asked().then_some(&ask),
+        old_like_new: args.all,
         ..Asked::default()
     };
-    let look = Look {
-        program,
-        stores: &args.stores,
-        recursive: args.recursive,
-        all: args.all,
-        tree: &args.tree,
-        asked,
-    };
+    let look =
+        Look { program, stores: &args.stores, recursive: args.recursive, all: true, tree: &args.tree, asked };
     let outcome = look.through(&mut |found| match found {
         Looked::Checked(name, checked) => printer.store(name, Some(checked.format), &checked.findings),
         Looked::Failed(name, error, findings) => {

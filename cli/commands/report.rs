@@ -60,7 +60,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let within = args.within / 1000;
     let mut inventory =
         Inventory { now, within, roots, stores: Vec::new(), certificates: std::collections::BTreeMap::new() };
-    let asked = Asked { within, ..Asked::default() };
+    let asked = Asked { within, old_like_new: args.all, ..Asked::default() };
     let look =
         Look { program, stores: &args.stores, recursive: true, all: args.all, tree: &args.tree, asked };
     let outcome = look.through(&mut |found| {

@@ -4,8 +4,10 @@
 //! Weak algorithms are checked like strong ones: that they are weak is said elsewhere, and a store that uses
 //! them is not thereby incomplete.
 
+use super::sign::mldsa_verify;
 use crate::asn1::{Reader, Tag};
 use md5::Md5;
+use ml_dsa::{MlDsa44, MlDsa65, MlDsa87};
 use rsa::BoxedUint;
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor,
@@ -193,6 +195,9 @@ const ALGORITHMS: &[Algorithm] = &[
         let made = ed25519_dalek::Signature::from_slice(signature).ok();
         key.zip(made).is_some_and(|(k, s)| k.verify_strict(message, &s).is_ok())
     }),
+    alg(alg_id::ML_DSA_44, alg_id::ML_DSA_44, mldsa_verify::<MlDsa44>),
+    alg(alg_id::ML_DSA_65, alg_id::ML_DSA_65, mldsa_verify::<MlDsa65>),
+    alg(alg_id::ML_DSA_87, alg_id::ML_DSA_87, mldsa_verify::<MlDsa87>),
 ];
 
 /// Larger keys are met nowhere; checking one signature of this size takes milliseconds.

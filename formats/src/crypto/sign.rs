@@ -447,7 +447,8 @@ fn ec_verify(spki: &[u8], hashed: &[u8], signature: &[u8]) -> Result<bool> {
     }
 }
 
-fn mldsa_verify<P: ml_dsa::MlDsaParams>(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+/// Whether it is the signature (FIPS 204, no context) of the message by a raw public key.
+pub(super) fn mldsa_verify<P: ml_dsa::MlDsaParams>(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     use ml_dsa::signature::Verifier as _;
     let key =
         ml_dsa::EncodedVerifyingKey::<P>::try_from(key).ok().map(|k| ml_dsa::VerifyingKey::<P>::decode(&k));

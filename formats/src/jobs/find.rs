@@ -1,11 +1,12 @@
 //! Who holds a certificate and, by its public key, who holds the private key: as a store's entry, as a bare
 //! key, with a request, in an old generation, in an erased slot.
 
-use super::list::{Filter, Row, names, public_key_of, row_in, sha256_hex};
+use super::list::{Filter, Row, names, public_key_of, row_in, sha256_hex, spki_of};
 use super::{Input, Map, Set, load};
-use crate::crypto::public::{identity, spki_key_info, spki_of_pkcs8};
+use crate::crypto::public::{identity, spki_key_info};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Item};
+use crate::storeset::generation_of;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub fn search(name: &str, input: &Input<'_>, filter: &Filter) -> Result<Searched
         name,
         format: format.name(),
         flat: format.flat(),
-        generation: generation_of(name),
+        generation: generation_of(input.source.path()).map(|(_, number)| number),
         input,
         filter,
         found: Searched { candidates: Vec::new(), defects: store.defects, warnings: store.warnings },
@@ -65,11 +66,6 @@ pub fn search(name: &str, input: &Input<'_>, filter: &Filter) -> Result<Searched
     store.entries.iter().for_each(|e| search.entry(e, false));
     format.erased(input.source)?.iter().for_each(|e| search.entry(e, true));
     Ok(search.found)
-}
-
-/// `NAME.old-N`.
-fn generation_of(name: &str) -> Option<u64> {
-    name.trim_end_matches('/').rsplit_once(".old-")?.1.parse().ok()
 }
 
 struct Search<'a> {
@@ -128,14 +124,8 @@ impl Search<'_> {
 
     /// The public key, and whether the private one had to be opened for it: nothing else stands for it.
     fn public_key(&mut self, entry: &Entry) -> (Option<Vec<u8>>, bool) {
-        let known = public_key_of(entry);
-        let bare = match &entry.item {
-            Item::Key { key, .. } if known.is_none() => key,
-            _ => return (known.map(<[u8]>::to_vec), false),
-        };
-        let opened = bare.open(&self.input.ctx).and_then(|key| spki_of_pkcs8(&key.bytes));
-        match opened {
-            Ok(spki) => (spki, true),
+        match spki_of(entry, &self.input.ctx) {
+            Ok(known) => known,
             Err(e) => {
                 let e =
                     e.in_entry(entry.label_text()).in_format(self.format).in_file(self.input.source.path());
@@ -255,17 +245,4 @@ pub fn group(holdings: Vec<Holding>, by: GroupBy) -> Vec<Group> {
         }
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn generations_by_name() {
-        assert_eq!(generation_of("/a/b.jks.old-12"), Some(12));
-        assert_eq!(generation_of("/a/db.old-3/"), Some(3));
-        assert_eq!(generation_of("/a.old-3/b.jks"), None);
-        assert_eq!(generation_of("b.jks"), None);
-    }
 }

@@ -2,7 +2,8 @@
 
 use super::Input;
 use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid, request_fields};
-use crate::crypto::public::{KeyInfo, spki_key_info};
+use crate::context::Ctx;
+use crate::crypto::public::{KeyInfo, spki_key_info, spki_of_pkcs8};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::model::{Entry, Item, ItemKind, Level};
@@ -248,6 +249,16 @@ pub(super) fn public_key_of(entry: &Entry) -> Option<&[u8]> {
     match &entry.item {
         Item::Request { csr, .. } => request_fields(csr).ok().map(|f| f.spki),
         _ => cert_fields(entry.certificate()?).ok().map(|f| f.spki),
+    }
+}
+
+/// The public key of an entry, and whether its private key had to be opened for it: nothing else stands for a
+/// bare key.
+pub(super) fn spki_of(entry: &Entry, ctx: &Ctx<'_>) -> Result<(Option<Vec<u8>>, bool)> {
+    let known = public_key_of(entry);
+    match &entry.item {
+        Item::Key { key, .. } if known.is_none() => Ok((spki_of_pkcs8(&key.open(ctx)?.bytes)?, true)),
+        _ => Ok((known.map(<[u8]>::to_vec), false)),
     }
 }
 

@@ -7,8 +7,10 @@ use super::lock::Current;
 use super::set::{self, Kept, Names, Way};
 use super::{Step, failed, folder, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,18 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
 fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;
     text.parse().ok().filter(|n: &u64| *n > 0 && n.to_string() == text)
+}
+
+/// The store of which a file is an old generation, and its number, going by the name: `NAME.old-N`, or `NAME` in a
+/// folder `NAME.old-N`.
+pub fn generation_of(path: &Path) -> Option<(PathBuf, u64)> {
+    let named = |path: &Path| {
+        let name = path.file_name()?.as_encoded_bytes();
+        let at = name.windows(5).rposition(|w| w == b".old-")?;
+        let (store, digits) = (name.get(..at)?, name.get(at + 5..)?);
+        Some((path.with_file_name(OsStr::from_bytes(store)), number(digits)?))
+    };
+    named(path).or_else(|| named(path.parent()?).filter(|(store, _)| store.file_name() == path.file_name()))
 }
 
 /// The number after the newest generation's.

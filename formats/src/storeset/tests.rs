@@ -492,6 +492,19 @@ fn a_set_comes_back_as_one() {
 }
 
 #[test]
+fn old_generations_by_name() {
+    let of = |path: &str| generation_of(Path::new(path));
+    let is = |store: &str, number| Some((Path::new(store).to_owned(), number));
+    assert_eq!(of("/a/b.jks.old-12"), is("/a/b.jks", 12));
+    assert_eq!(of("/a/db.old-3/"), is("/a/db", 3));
+    assert_eq!(of("a.kdb.old-1.old-2"), is("a.kdb.old-1", 2));
+    assert_eq!(of("/a/b.kdb.old-3/b.kdb"), is("/a/b.kdb", 3));
+    for none in ["/a.old-3/b.jks", "b.jks", "b.jks.old-", "b.jks.old-x", "b.jks.old-01", "/"] {
+        assert_eq!(of(none), None, "{none}");
+    }
+}
+
+#[test]
 fn names_that_a_killed_run_left_as_links_are_files_again() {
     for flipped in [false, true] {
         let dir = tempfile::tempdir().expect("dir");

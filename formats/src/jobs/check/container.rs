@@ -2,7 +2,7 @@
 
 use super::rules::{
     COMPANION_BLOCKS, COMPANION_STALE, EMPTY_TO_JAVA, ERASED_KEY, HIDDEN_FROM_JAVA, NOT_AUTHENTICATED, NOTE,
-    OLD_GENERATIONS, PARTS_UNREADABLE, PASSWORD_EXPIRED, PASSWORD_EXPIRING, STASH_DIFFERS, STASH_UNREADABLE,
+    PARTS_UNREADABLE, PASSWORD_EXPIRED, PASSWORD_EXPIRING, STASH_DIFFERS, STASH_UNREADABLE,
 };
 use super::{Check, Findings, Subject, label};
 use crate::context::{Ctx, OnePassword};
@@ -13,7 +13,7 @@ use crate::jobs::{Input, load};
 use crate::model::Item;
 use crate::place::Source;
 use crate::query::time::rfc3339;
-use crate::{stash, storeset};
+use crate::stash;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -127,16 +127,3 @@ fn facts(subject: &Subject<'_>, findings: &mut Findings<'_>) {
         findings.store(&EMPTY_TO_JAVA, format!("{text}, all without Java's attribute"));
     }
 }
-
-pub(super) const GENERATIONS: Check = Check {
-    rules: &[&OLD_GENERATIONS],
-    run: |subject, findings| {
-        let Some(path) = subject.path else { return };
-        let now = subject.ctx.session.now_ms;
-        let old = storeset::prune(path, subject.asked.keep, subject.asked.retention_ms, now, true);
-        for generation in old.unwrap_or_default() {
-            let name = generation.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            findings.store(&OLD_GENERATIONS, format!("{name} is no longer needed"));
-        }
-    },
-};

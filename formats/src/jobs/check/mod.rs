@@ -3,12 +3,15 @@
 //! Each check is one function in a table; it looks at a store that was read and says what it finds by a rule of
 //! [`rules`]. What only a format knows comes from `Format::examine` and from each key's `Seal`.
 
+mod access;
 mod certificates;
 mod chains;
 mod container;
 mod files;
+mod generations;
 mod keys;
 mod labels;
+mod mounts;
 mod revocation;
 pub mod rules;
 
@@ -21,6 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fact::Fact;
 use crate::model::{Der, Entry, Item, Level};
 use crate::query::{dn, time};
+use crate::storeset;
 use rules::{Rule, Severity};
 use serde::Serialize;
 use std::path::Path;
@@ -68,11 +72,20 @@ pub struct Asked<'a> {
     pub keep: usize,
     /// Asked of every certificate whose issuer is in the store, after the lists that the store has.
     pub revoked: Option<&'a AskRevoked<'a>>,
+    /// Old generations are looked into like the stores of today; otherwise, as long as there is a newer one, only
+    /// what counts of them is asked: do they open, who can read them, how are they protected.
+    pub old_like_new: bool,
 }
 
 impl Default for Asked<'_> {
     fn default() -> Self {
-        Asked { within: 30 * 86_400, retention_ms: 7 * 86_400_000, keep: 2, revoked: None }
+        Asked {
+            within: 30 * 86_400,
+            retention_ms: 7 * 86_400_000,
+            keep: 2,
+            revoked: None,
+            old_like_new: false,
+        }
     }
 }
 
@@ -150,7 +163,7 @@ const CHECKS: &[&Check] = &[
     &container::READ,
     &container::STASH,
     &container::FACTS,
-    &container::GENERATIONS,
+    &generations::GENERATIONS,
     &keys::KEYS,
     &keys::PROTECTION,
     &keys::TWICE,
@@ -162,6 +175,9 @@ const CHECKS: &[&Check] = &[
     &labels::LABELS,
     &files::FILES,
 ];
+
+/// What counts of an old generation: who goes back needs it to open, and its keys may be those of today.
+const CHECKS_OF_OLD: &[&Check] = &[&container::READ, &keys::PROTECTION, &files::FILES];
 
 /// A store that was read, and all that the checks look at.
 struct Subject<'a> {
@@ -258,7 +274,8 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked<'_>) -> Result<Checked
         asked,
         now: ctx.session.now_ms.div_euclid(1000),
     };
-    for check in CHECKS {
+    let old = !asked.old_like_new && subject.path.is_some_and(is_outdated);
+    for check in if old { CHECKS_OF_OLD } else { CHECKS } {
         let before = findings.all.len();
         (check.run)(&subject, &mut findings);
         debug_assert!(
@@ -273,6 +290,11 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked<'_>) -> Result<Checked
         rows: loaded.store.entries.iter().map(|e| row(name, format, e)).collect(),
         certificates: subject.certificates.iter().map(Card::of).collect(),
     })
+}
+
+/// Whether this is an old generation of a store that is there.
+fn is_outdated(path: &Path) -> bool {
+    storeset::generation_of(path).is_some_and(|(store, _)| store.exists())
 }
 
 /// The findings about a store that can't be read.

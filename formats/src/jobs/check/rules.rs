@@ -179,7 +179,7 @@ rules! {
         "Other users of the machine can change the store or its stash, and so choose whom it trusts."
         "Take the right away with chmod go-w.";
     WRITABLE_BY_GROUP "writable-by-group" Warning
-        "The file's group can change the store or its stash, and so choose whom it trusts."
+        "The group of the store, its stash or their folder can change or replace them, and so choose whom the store trusts."
         "chmod g-w, unless exactly that is meant.";
     FOLDER_WRITABLE "folder-writable" Error
         "Other users of the machine can put another file in the store's place, for they can write to its folder."
@@ -187,6 +187,18 @@ rules! {
     OWNERS_DIFFER "owners-differ" Warning
         "The store, a file that belongs to it, or its folder belongs to another user (not root): that user can put something else in its place."
         "chown them to the user that the program runs as.";
+    OWNER_NOT_USER "owner-not-user" Warning
+        "The store lies below a folder of one user and belongs to another: programs of the user whose it seems to be may not be able to read it, and updates that run as that user can't replace it."
+        "chown it to the user whose programs use it, or move it to where folders are root's.";
+    ACCESS_LIST "access-list" Warning
+        "An access control list lets users or groups read secrets, or change the store, whom the mode doesn't name."
+        "Look at it with getfacl, and take off who needs no access with setfacl -x (setfacl -b: all).";
+    READ_ONLY_MOUNT "read-only-mount" Info
+        "The store lies on a file system that is mounted read-only here: nothing that runs here can bring in a new one."
+        "Update the store where it is writable, on the host or in the image that it comes from.";
+    MOUNTED_FILE "mounted-file" Warning
+        "A file of the store is a mount point of its own, as when a container mounts one file: no rename can replace it here, and a new file that takes its place outside isn't seen here."
+        "Mount the folder that it lies in.";
     STORE_IS_LINK "store-is-link" Info
         "The store's path is a symbolic link. Updates replace what it points to; tools that rename replace the link."
         "Name the file itself in configurations.";
@@ -196,6 +208,9 @@ rules! {
     OLD_GENERATIONS "old-generations" Info
         "Old generations of the store are beyond their time: more than two newer ones exist, and they are over seven days old. They hold the keys of their day."
         "keyferry prune deletes them.";
+    KEY_IN_OLD_GENERATION "key-in-old-generation" Info
+        "A private key that the store has no more is still in an old generation of it, which whoever believes it gone should know."
+        "keyferry prune deletes old generations when their time is over; where the key must be gone now, destroy the file.";
     NOTE "note" Info
         "The reader of this format has something to say that fits no other code."
         "See the message.";
