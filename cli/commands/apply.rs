@@ -157,7 +157,10 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
             options: store.rule.options.clone(),
         })
     });
+    let programs = i64::try_from(after.len()).unwrap_or(i64::MAX).saturating_mul(after_timeout_ms);
+    let limit_ms = span_of("limit", &config.limit)?.saturating_add(programs);
     Ok(Order {
+        owner: set.owner.clone(),
         stores: stores.collect::<formats::Result<_>>()?,
         bundles: config
             .bundle
@@ -177,6 +180,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         ignore_hold: args.ignore_hold,
         after,
         after_timeout_ms: u64::try_from(after_timeout_ms).unwrap_or(60_000),
+        limit_ms: u64::try_from(limit_ms).unwrap_or(u64::MAX),
     })
 }
 

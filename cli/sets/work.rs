@@ -27,11 +27,7 @@ pub fn work(program: &Program, order: &Order) -> Answer {
 
 fn problem(failure: Failure) -> Problem {
     match failure {
-        Failure::Failed(e) => Problem {
-            kind: e.kind().name().to_owned(),
-            message: e.to_string(),
-            hint: e.hint_text().map(str::to_owned),
-        },
+        Failure::Failed(e) => Problem::from(&e),
         Failure::Usage { message, hint } => Problem { kind: "refused".to_owned(), message, hint },
         other => Problem { kind: "refused".to_owned(), message: format!("{other:?}"), hint: None },
     }
