@@ -41,6 +41,8 @@ pub struct StoreOrder {
     pub roles: Option<Vec<formats::bundle::Role>>,
     /// The SPEC of its password.
     pub password: Option<String>,
+    /// It may be new.
+    pub create: bool,
     pub keep: usize,
     pub retention_ms: i64,
     pub allow_loss: Vec<String>,
