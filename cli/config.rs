@@ -40,6 +40,13 @@ pub struct Config {
     /// How many sets of stores are worked on at once; 0: as many as there are cores
     #[serde(default)]
     pub jobs: usize,
+    /// How long the work on one set of stores may take, not counted the programs that run after it
+    #[serde(default = "usual_limit")]
+    pub limit: String,
+}
+
+fn usual_limit() -> String {
+    "10m".to_owned()
 }
 
 fn usual_state() -> PathBuf {
@@ -338,6 +345,7 @@ impl Config {
             store.losses()?;
             store.options()?;
         }
+        span_of("limit", &self.limit)?;
         self.gates.gates().map(drop)
     }
 }

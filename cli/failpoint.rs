@@ -2,6 +2,13 @@
 
 use formats::storeset::Step;
 
+/// What workers get of the environment for it.
+#[cfg(debug_assertions)]
+pub const VARIABLES: &[&str] = &["KEYFERRY_FAILPOINT"];
+/// What workers get of the environment for it: nothing.
+#[cfg(not(debug_assertions))]
+pub const VARIABLES: &[&str] = &[];
+
 /// The hook for `on_step`. In builds with debug assertions `KEYFERRY_FAILPOINT=STEP[:N]` (the step's name
 /// in lower case) aborts the process the Nth time that the step is about to be done.
 #[cfg(debug_assertions)]

@@ -7,7 +7,7 @@ mod objects;
 use crate::support::{Ran, keyferry, must, run, scratch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -414,61 +414,6 @@ fn a_hook_that_fails_puts_the_whole_set_back() {
     let ran = std::fs::read_to_string(machine.path("ran")).unwrap();
     let names = format!("{} {} none\n", machine.text("client.p12"), machine.text("client.jks"));
     assert_eq!(ran, names);
-}
-
-#[test]
-fn many_homes_at_once_each_with_its_own_key() {
-    let people = ["ann", "bob"];
-    let machine = Machine::new(&people);
-    machine.store("template-ann.p12", "ann");
-    machine.store("template-bob.p12", "bob");
-    let root = rustix::process::geteuid().is_root();
-    for n in 0..40u32 {
-        let home = machine.path(&format!("home/u{n:02}"));
-        std::fs::create_dir_all(&home).unwrap();
-        let store = home.join("client.p12");
-        std::fs::copy(machine.path(&format!("template-{}.p12", people[n as usize % 2])), &store).unwrap();
-        std::fs::set_permissions(&store, std::fs::Permissions::from_mode(0o600)).unwrap();
-        if n % 13 == 7 {
-            std::fs::write(&store, "damaged").unwrap();
-        }
-        if root {
-            chown(&home, Some(20_000 + n), Some(20_000 + n)).unwrap();
-            chown(&store, Some(20_000 + n), Some(20_000 + n)).unwrap();
-        }
-    }
-    // A link to somebody else's store gives its owner nothing.
-    std::fs::create_dir_all(machine.path("home/evil")).unwrap();
-    std::os::unix::fs::symlink(machine.path("home/u00/client.p12"), machine.path("home/evil/client.p12"))
-        .unwrap();
-    if root {
-        std::os::unix::fs::lchown(machine.path("home/evil/client.p12"), Some(30_000), Some(30_000)).unwrap();
-    } else {
-        std::fs::remove_file(machine.path("home/evil/client.p12")).unwrap();
-    }
-    machine.configure("gates = { new_cas = false }", &machine.rule("home/*/client.p12", ""));
-    machine.publish(&["ann", "bob", "root"], &[]);
-    let done = machine.apply(&[]);
-    assert_eq!(done.status, 8, "{}{}", done.out, done.err);
-    for n in 0..40u32 {
-        let place = format!("home/u{n:02}/client.p12");
-        if n % 13 == 7 {
-            assert!(done.err.contains(&place), "{place} is not named: {}", done.err);
-            continue;
-        }
-        let meta = machine.path(&place).metadata().unwrap();
-        assert_eq!(meta.mode() & 0o777, 0o600);
-        assert_eq!(meta.uid(), if root { 20_000 + n } else { rustix::process::geteuid().as_raw() });
-        let keys = machine.ours(&["list", &place, "--kind", "key", "--password", SPEC]).out;
-        assert!(keys.contains(people[n as usize % 2]), "{place}: {keys}");
-        assert_eq!(machine.holds(&place), ["Root", "ann", "bob"]);
-    }
-    if root {
-        assert!(done.err.contains("home/evil"), "{}", done.err);
-        assert!(machine.path("home/evil/client.p12").symlink_metadata().unwrap().is_symlink());
-    }
-    let again = machine.apply(&[]);
-    assert_eq!(again.status, 8, "{}", again.err);
 }
 
 #[test]

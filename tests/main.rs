@@ -1,6 +1,7 @@
 //! Black-box tests of the library and of the program. One test program, so that it links once.
 //!
-//! Where to look: `apply` keeps whole machines up to date, against servers that lie; `browsers` opens pages in Chromium
+//! Where to look: `apply` keeps whole machines up to date, against servers that lie; `attributes` looks at owners, modes
+//! and links; `homes` lets root work in users' homes, against users that swap links; `browsers` opens pages in Chromium
 //! and Firefox and TLS connections in NSS; `certificates` asks a second parser; `check` breaks stores in every way that
 //! keyferry check knows; `cli` holds the program to its contract, `docs` and `coming_from` the documentation to the
 //! code; `edit` changes stores in every format; `keys` has certificates asked for and signed, here and elsewhere; `faults` fails
@@ -11,6 +12,7 @@
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
 
 mod apply;
+mod attributes;
 mod browsers;
 mod certificates;
 mod check;
@@ -20,6 +22,7 @@ mod docs;
 mod edit;
 mod faults;
 mod golden;
+mod homes;
 mod hostile;
 mod inventory;
 mod kdb;

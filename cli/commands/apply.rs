@@ -84,7 +84,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
         .map(|set| Ok((order(&config, &set, &bundles, args)?, set)))
         .map(|both: Result<_>| both.map(|(order, set)| (set, order)))
         .collect::<Result<Vec<_>>>()?;
-    let mut outcome = Outcome { failed: failed.len(), ..Outcome::default() };
+    let kind = failed.last().map(Error::kind);
+    let mut outcome = Outcome { failed: failed.len(), kind, ..Outcome::default() };
     let mut out = program.ui.out();
     let mut progress = program.ui.progress();
     run_sets(&orders, config.jobs, &mut |set, answer| {
@@ -120,7 +121,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.how.mode() != Mode::Plan {
         record(program, &config, args, &bundles, &mut outcome, now);
     }
-    outcome.end(program, orders.len())
+    outcome.end(program, orders.len() + failed.len())
 }
 
 /// One `apply` at a time: the state folder is locked.
@@ -158,13 +159,17 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
             format: store.format.map(|f| f.name().to_owned()),
             roles: store.rule.roles.clone(),
             password: store.rule.password.as_ref().map(|p| filled(p, &store.stars)),
+            create: store.rule.create,
             keep: store.rule.keep,
             retention_ms: span_of("retention", &store.rule.retention)?,
             allow_loss: store.rule.allow_loss.clone(),
             options: store.rule.options.clone(),
         })
     });
+    let programs = i64::try_from(after.len()).unwrap_or(i64::MAX).saturating_mul(after_timeout_ms);
+    let limit_ms = span_of("limit", &config.limit)?.saturating_add(programs);
     Ok(Order {
+        owner: set.owner.clone(),
         stores: stores.collect::<formats::Result<_>>()?,
         bundles: config
             .bundle
@@ -184,6 +189,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         ignore_hold: args.ignore_hold,
         after,
         after_timeout_ms: u64::try_from(after_timeout_ms).unwrap_or(60_000),
+        limit_ms: u64::try_from(limit_ms).unwrap_or(u64::MAX),
     })
 }
 
@@ -191,7 +197,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
 #[derive(Default)]
 struct Outcome {
     sets: usize,
-    /// Sets and stores that failed.
+    /// Sets that failed, and what could not even be looked at.
     failed: usize,
     /// Sets that were stopped or refused.
     refused: usize,

@@ -55,7 +55,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
                 writeln!(out, "bundle {name}: {source}, verified by {}", Printable(&bundle.verify))?;
             }
             for set in &sets {
-                let owner = set.owner.map_or_else(String::new, |o| format!(" (as user {})", o.uid));
+                let owner = set.owner.as_ref().map_or_else(String::new, |o| format!(" (as user {})", o.uid));
                 writeln!(out, "set{owner}:")?;
                 for store in &set.stores {
                     writeln!(out, "  {}", Printable(&store.path.to_string_lossy()))?;

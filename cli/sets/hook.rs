@@ -1,15 +1,14 @@
 //! Programs that run after a change: without a shell, with little of the environment, for a limited time.
 
+use super::child::{Kept, finish};
 use super::order::Hooked;
 use formats::{Error, Kind};
-use rustix::process::{Pid, Signal, kill_process_group};
-use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-/// So much of their output is kept.
-const OUTPUT: u64 = 16 * 1024;
+/// So much of each of their outputs is kept.
+const OUTPUT: Kept = Kept::First(16 * 1024);
 /// Of the environment they get these, and what is said of the stores.
 const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"];
 
@@ -22,9 +21,15 @@ pub fn run(argv: &[String], stores: &str, limit: Duration) -> (Hooked, formats::
     command.env("KEYFERRY_STORES", stores);
     // A group of its own, so that all that it started ends with it.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (ended, output) = match command.spawn() {
-        Ok(child) => finish(child, limit),
-        Err(e) => (Err(format!("can't be started: {}", formats::place::reason(&e))), String::new()),
+    let ended = command.spawn().and_then(|child| finish(child, [OUTPUT; 2], limit));
+    let output = ended.as_ref().map(|e| e.streams.concat()).unwrap_or_default();
+    let ended = match ended {
+        Err(e) => Err(format!("can't be started: {}", formats::place::reason(&e))),
+        Ok(ended) => match ended.status {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(status.to_string()),
+            None => Err(format!("took longer than {} s and was killed", limit.as_secs())),
+        },
     };
     let text = match &ended {
         Ok(()) => "exit status: 0".to_owned(),
@@ -33,58 +38,7 @@ pub fn run(argv: &[String], stores: &str, limit: Duration) -> (Hooked, formats::
     let outcome = ended.map_err(|why| {
         Error::new(Kind::Write, format!("{program}: {why}")).hint("the stores of its set were put back")
     });
-    (Hooked { program, ended: text, output }, outcome)
-}
-
-fn finish(mut child: Child, limit: Duration) -> (Result<(), String>, String) {
-    let streams = [
-        child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>),
-        child.stderr.take().map(|s| Box::new(s) as Box<dyn Read + Send>),
-    ];
-    let (sender, receiver) = std::sync::mpsc::channel();
-    for stream in streams.into_iter().flatten() {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let mut stream = stream;
-            let _ = stream.by_ref().take(OUTPUT).read_to_end(&mut bytes);
-            let _ = sender.send(bytes);
-            // The rest is let go, or the program would wait for somebody to read it.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        });
-    }
-    drop(sender);
-    let begun = Instant::now();
-    let mut pause = Duration::from_millis(2);
-    let ended = loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => break Ok(()),
-            Ok(Some(status)) => break Err(status.to_string()),
-            Ok(None) if begun.elapsed() < limit => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            Ok(None) => {
-                kill(&mut child);
-                break Err(format!("took longer than {} s and was killed", limit.as_secs()));
-            }
-            Err(e) => break Err(formats::place::reason(&e)),
-        }
-    };
-    // What it left running may hold the pipes open; that is not waited for.
-    let deadline = Duration::from_millis(200);
-    let mut output = Vec::new();
-    while let Ok(bytes) = receiver.recv_timeout(deadline) {
-        output.extend(bytes);
-    }
-    (ended, String::from_utf8_lossy(&output).into_owned())
-}
-
-fn kill(child: &mut Child) {
-    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
+    (Hooked { program, ended: text, output: String::from_utf8_lossy(&output).into_owned() }, outcome)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a worker is told, and what it answers. Both are JSON, from and to the program that started it.
 
+use super::user::Owner;
 use crate::config::GateRules;
 use crate::rebuilt::{LossRow, Report};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 /// A set of stores and what to make of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
+    /// Whom the worker is to become before it opens anything.
+    pub owner: Option<Owner>,
     pub stores: Vec<StoreOrder>,
     pub bundles: Vec<BundleOrder>,
     /// `SRC` or `SRC#LABEL`.
@@ -23,6 +26,8 @@ pub struct Order {
     pub ignore_hold: bool,
     pub after: Vec<Vec<String>>,
     pub after_timeout_ms: u64,
+    /// When whoever started the worker ends it, in milliseconds from its start.
+    pub limit_ms: u64,
 }
 
 /// One store.
@@ -36,6 +41,8 @@ pub struct StoreOrder {
     pub roles: Option<Vec<formats::bundle::Role>>,
     /// The SPEC of its password.
     pub password: Option<String>,
+    /// It may be new.
+    pub create: bool,
     pub keep: usize,
     pub retention_ms: i64,
     pub allow_loss: Vec<String>,
@@ -69,6 +76,16 @@ pub struct Problem {
     pub kind: String,
     pub message: String,
     pub hint: Option<String>,
+}
+
+impl From<&formats::Error> for Problem {
+    fn from(e: &formats::Error) -> Self {
+        Problem {
+            kind: e.kind().name().to_owned(),
+            message: e.to_string(),
+            hint: e.hint_text().map(str::to_owned),
+        }
+    }
 }
 
 /// A program that ran after a change.

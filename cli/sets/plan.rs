@@ -1,10 +1,11 @@
 //! Which stores there are, and which of them change together.
 
+use super::user::Owner;
+use super::walk::{Found, find};
 use crate::config::{Config, Store};
 use formats::storeset::is_leftover;
 use formats::{Error, Format, Kind};
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A store of the machine.
@@ -27,13 +28,6 @@ pub struct Set<'a> {
     pub owner: Option<Owner>,
 }
 
-/// A user, by numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub uid: u32,
-    pub gid: u32,
-}
-
 impl Set<'_> {
     /// What it is called in messages: its first store.
     pub fn name(&self) -> &Path {
@@ -45,32 +39,11 @@ impl Set<'_> {
 pub fn sets(config: &Config) -> formats::Result<(Vec<Set<'_>>, Vec<Error>)> {
     let mut sets: BTreeMap<(Vec<String>, Option<u32>), Set<'_>> = BTreeMap::new();
     let mut failed = Vec::new();
-    let own = rustix::process::geteuid();
     for rule in &config.store {
-        let (found, errors) = stores(rule)?;
+        let (found, errors) = stores(rule);
         failed.extend(errors);
-        for store in found {
-            // Whose the store is, else whose the folder is that it will be in. The worker that opens it is that
-            // user, so a link that is put there afterwards leads it nowhere that its owner can't go.
-            let meta = store.path.symlink_metadata().or_else(|_| match store.path.parent() {
-                Some(folder) => folder.metadata(),
-                None => Err(std::io::ErrorKind::NotFound.into()),
-            });
-            let owner = match meta {
-                Ok(meta) if own.is_root() && meta.uid() != 0 => {
-                    Some(Owner { uid: meta.uid(), gid: meta.gid() })
-                }
-                Ok(_) => None,
-                Err(e) => {
-                    let reason = formats::place::reason(&e);
-                    failed.push(
-                        Error::io(Kind::Read, format!("can't be looked at: {reason}"), e)
-                            .in_file(&store.path),
-                    );
-                    continue;
-                }
-            };
-            let key = (store.stars.clone(), owner.map(|o| o.uid));
+        for (store, owner) in found {
+            let key = (store.stars.clone(), owner.as_ref().map(|o| o.uid));
             sets.entry(key).or_insert_with(|| Set { stores: Vec::new(), owner }).stores.push(store);
         }
     }
@@ -86,44 +59,37 @@ pub fn sets(config: &Config) -> formats::Result<(Vec<Set<'_>>, Vec<Error>)> {
     Ok((sets.into_values().collect(), failed))
 }
 
-/// The stores that one rule means.
-fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
+/// The stores that one rule means, and whose they are.
+fn stores(rule: &Store) -> (Vec<(Planned<'_>, Option<Owner>)>, Vec<Error>) {
     let (format, pattern) = rule.path();
     let text = pattern.to_string_lossy();
-    if !text.contains('*') {
-        let path = pattern.to_owned();
-        let there = rule.create || path.symlink_metadata().is_ok();
-        let gone = Error::new(Kind::Read, "is not there").hint("create = true makes it").in_file(&path);
-        let planned = Planned { rule, format, path, stars: Vec::new() };
-        return Ok(if there { (vec![planned], Vec::new()) } else { (Vec::new(), vec![gone]) });
-    }
-    let options = glob::MatchOptions {
-        case_sensitive: true,
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-    };
-    // Only the star is special here.
-    let escaped: Vec<String> = text.split('*').map(glob::Pattern::escape).collect();
-    let found = glob::glob_with(&escaped.join("*"), options)
-        .map_err(|e| Error::malformed(format!("not a pattern: {e}")).in_file(pattern))?;
-    let (mut planned, mut failed) = (Vec::new(), Vec::new());
-    for path in found {
-        match path {
-            // What this program leaves beside stores is no store.
-            Ok(path) if path.file_name().is_some_and(is_leftover) => {}
-            Ok(path) => {
-                let stars = stars(&text, &path.to_string_lossy());
-                planned.push(Planned { rule, format, path, stars });
-            }
-            Err(e) => {
-                let path = e.path().to_owned();
-                failed.push(
-                    Error::io(Kind::Read, "can't be looked into", std::io::Error::from(e)).in_file(&path),
-                );
-            }
+    let planned = |found: Found, stars| (Planned { rule, format, path: found.path, stars }, found.owner);
+    let (mut found, mut failed) = find(&text);
+    if text.contains('*') {
+        // What this program leaves beside stores is no store.
+        found.retain(|f| !f.path.file_name().is_some_and(is_leftover));
+    } else if found.is_empty() && failed.is_empty() {
+        // Its folder says whose a new store is.
+        if rule.create {
+            (found, failed) = find(&pattern.parent().unwrap_or(Path::new("/")).to_string_lossy());
+        }
+        found.iter_mut().for_each(|f| f.path = pattern.to_owned());
+        if found.is_empty() && failed.is_empty() {
+            failed
+                .push(Error::new(Kind::Read, "is not there").hint("create = true makes it").in_file(pattern));
         }
     }
-    Ok((planned, failed))
+    let stars_of = |f: &Found| stars(&text, &f.path.to_string_lossy());
+    (
+        found
+            .into_iter()
+            .map(|f| {
+                let stars = stars_of(&f);
+                planned(f, stars)
+            })
+            .collect(),
+        failed,
+    )
 }
 
 /// What each star of `pattern` stands for in `path`, which matches it: part by part of the path, the shortest text.

@@ -1,17 +1,19 @@
 //! Workers: processes of this program that belong to the owners of the stores, so that nothing is opened with more
 //! rights than its owner has.
 
+use super::child::{Kept, finish};
 use super::order::{Answer, Order, Problem};
 use super::plan::Set;
 use formats::{Error, Kind};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::HashSet;
-use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Has all sets worked on, `jobs` at a time (0: one for each core), and hands each answer to `report` in the order of
 /// the sets.
@@ -20,6 +22,8 @@ pub fn run(
     jobs: usize,
     report: &mut dyn FnMut(&Set<'_>, Answer) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    // What our caller left open is nothing to workers and the programs that they start.
+    close_fds::set_fds_cloexec(3, &[]);
     let said = Mutex::new(HashSet::new());
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if jobs == 0 { cores() } else { jobs }.min(sets.len());
@@ -32,14 +36,8 @@ pub fn run(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((set, order)) = sets.get(at) else { return };
-                    let answer = one(set, order, said).unwrap_or_else(|e| Answer {
-                        error: Some(Problem {
-                            kind: e.kind().name().to_owned(),
-                            message: e.to_string(),
-                            hint: e.hint_text().map(str::to_owned),
-                        }),
-                        ..Answer::default()
-                    });
+                    let answer = one(set, order, said)
+                        .unwrap_or_else(|e| Answer { error: Some(Problem::from(&e)), ..Answer::default() });
                     if sender.send((at, answer)).is_err() {
                         return;
                     }
@@ -62,64 +60,78 @@ pub fn run(
     })
 }
 
-/// The most bytes of an answer: a report names every certificate that came or went.
-const ANSWER: u64 = 256 << 20;
-/// The most bytes of what a worker says besides.
-const ERRORS: u64 = 1 << 20;
+/// An answer: a report names every certificate that came or went.
+const ANSWER: Kept = Kept::AtMost(256 << 20);
+/// What a worker says besides.
+const ERRORS: Kept = Kept::AtMost(1 << 20);
+/// Of the environment workers get these, and the variables that passwords of their stores come from.
+const PASSED: [&str; 5] = ["PATH", "LANG", "LC_ALL", "LC_MESSAGES", "TZ"];
+/// These, too, where a worker is no other user than its caller.
+const OWN: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 
-/// What comes from `stream`, up to a bound; then it is closed, so that who goes on writing ends.
-fn bounded(stream: Option<impl Read>, limit: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(stream) = stream {
-        // What can't be read is missing in the answer, which is an error then.
-        let _ = stream.take(limit).read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-/// Starts one worker, tells it what to do and waits for its answer. What workers say on standard error is passed on,
-/// each line once: a thousand of them would say the same of a password file that all of them use.
+/// Starts one worker, tells it what to do and waits for its answer.
 fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::Result<Answer> {
     let failed = |what: &str, e: std::io::Error| {
         Error::io(Kind::Write, format!("{what}: {}", formats::place::reason(&e)), e).in_file(set.name())
     };
-    let program = std::env::current_exe().map_err(|e| failed("this program can't be found", e))?;
-    let mut command = Command::new(program);
-    command.arg("work-set").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if let Some(owner) = set.owner {
-        // Dropping root drops its groups, too.
-        command.uid(owner.uid).gid(owner.gid).env("HOME", home(set.name())).current_dir("/");
-        for name in ["USER", "LOGNAME", "XDG_RUNTIME_DIR"] {
-            command.env_remove(name);
-        }
-    }
-    let mut child = command.spawn().map_err(|e| failed("a worker can't be started", e))?;
-    let json = serde_json::to_vec(order).unwrap_or_default();
-    if let Some(mut stdin) = child.stdin.take() {
-        // A worker that ends early says why itself.
-        let _ = stdin.write_all(&json);
-    }
-    // It belongs to somebody else, who may make it say what he likes, for ever.
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let errors = std::thread::spawn(move || bounded(err, ERRORS));
-    let answer = bounded(out, ANSWER);
-    let errors = errors.join().unwrap_or_default();
-    let status = child.wait().map_err(|e| failed("a worker can't be waited for", e))?;
-    {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in String::from_utf8_lossy(&errors).lines() {
-            if said.insert(line.to_owned()) {
-                // Nothing can be said about a closed stream.
-                let _ = writeln!(std::io::stderr(), "{line}");
-            }
-        }
-    }
-    serde_json::from_slice(&answer).map_err(|_| {
+    let child =
+        worker(order).and_then(|mut w| w.spawn()).map_err(|e| failed("a worker can't be started", e))?;
+    let limit = Duration::from_millis(order.limit_ms);
+    let ended =
+        finish(child, [ANSWER, ERRORS], limit).map_err(|e| failed("a worker can't be waited for", e))?;
+    let [answer, errors] = &ended.streams;
+    pass_on(&String::from_utf8_lossy(errors), said);
+    let Some(status) = ended.status else {
+        let what = format!("took longer than {} s and was ended", limit.as_secs());
+        return Err(Error::new(Kind::Write, what)
+            .hint("the next run puts right what it left; limit = … in the configuration gives more time")
+            .in_file(set.name()));
+    };
+    let answer: Answer = serde_json::from_slice(answer).map_err(|_| {
         Error::new(Kind::Write, format!("the worker ended without an answer ({status})")).in_file(set.name())
-    })
+    })?;
+    let asked = |name: &str| order.stores.iter().any(|s| s.store.to_string_lossy() == name);
+    match answer.reports.iter().all(|r| asked(&r.store)) {
+        true => Ok(answer),
+        false => Err(Error::new(Kind::Write, "the worker answered for another's store").in_file(set.name())),
+    }
 }
 
-/// The home that a store is in, as far as its place tells.
-fn home(store: &Path) -> &Path {
-    store.parent().unwrap_or(Path::new("/"))
+/// The command that runs a worker. It starts with its caller's rights and gives them up before it opens anything:
+/// so its user can neither look into it nor into its environment.
+fn worker(order: &Order) -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("work-set").stdin(told(order)?).stdout(Stdio::piped()).stderr(Stdio::piped()).env_clear();
+    let specs =
+        order.stores.iter().filter_map(|s| s.password.as_deref()).chain(order.key_password.as_deref());
+    let named = specs.filter_map(|s| s.strip_prefix("env:"));
+    let own = OWN.iter().filter(|_| order.owner.is_none());
+    let passed = PASSED.iter().chain(own).chain(crate::failpoint::VARIABLES).copied().chain(named);
+    command.envs(passed.filter_map(|name| Some((name, std::env::var_os(name)?))));
+    if let Some(owner) = &order.owner {
+        command.env("HOME", &owner.home).current_dir("/");
+        let name = owner.name.iter().flat_map(|name| ["USER", "LOGNAME"].map(|v| (v, name)));
+        command.envs(name);
+    }
+    Ok(command)
+}
+
+/// The order as a file in memory: no pipe that nobody may read.
+fn told(order: &Order) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("order", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(order)?)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Passes on what workers say, each line once: a thousand of them would say the same of a password file that all of
+/// them use.
+fn pass_on(text: &str, said: &Mutex<HashSet<String>>) {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    for line in text.lines() {
+        if said.insert(line.to_owned()) {
+            // Nothing can be said about a closed stream.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
 }

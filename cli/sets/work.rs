@@ -1,7 +1,7 @@
 //! What a worker does: one set of stores rebuilt.
 
 use super::hook;
-use super::order::{Answer, Hooked, Order, Problem};
+use super::order::{Answer, Hooked, Order, Problem, StoreOrder};
 use crate::commands::Program;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -11,7 +11,7 @@ use formats::bundle::Role;
 use formats::jobs::Input;
 use formats::jobs::rebuild::{Approval, Bundle, KeySource, Rebuild, Target, rebuild};
 use formats::query::dn::Pattern;
-use formats::{Ctx, Error, NoSecrets, Options, by_name};
+use formats::{Ctx, Error, Kind, NoSecrets, Options, by_name};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -27,17 +27,14 @@ pub fn work(program: &Program, order: &Order) -> Answer {
 
 fn problem(failure: Failure) -> Problem {
     match failure {
-        Failure::Failed(e) => Problem {
-            kind: e.kind().name().to_owned(),
-            message: e.to_string(),
-            hint: e.hint_text().map(str::to_owned),
-        },
+        Failure::Failed(e) => Problem::from(&e),
         Failure::Usage { message, hint } => Problem { kind: "refused".to_owned(), message, hint },
         other => Problem { kind: "refused".to_owned(), message: format!("{other:?}"), hint: None },
     }
 }
 
 fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
+    order.stores.iter().try_for_each(is_there)?;
     let stores: Vec<StoreArg> = order
         .stores
         .iter()
@@ -132,7 +129,17 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
     Ok(())
 }
 
-fn options(store: &super::order::StoreOrder) -> Options {
+/// A store that has gone meanwhile, or a link that leads nowhere, is no new store.
+fn is_there(store: &StoreOrder) -> formats::Result<()> {
+    match store.store.metadata() {
+        Err(e) if !store.create && e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::new(Kind::Read, "is not there").in_file(&store.store))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn options(store: &StoreOrder) -> Options {
     let mut options = Options::default();
     store.options.iter().for_each(|(name, value)| options.set(name, value));
     options

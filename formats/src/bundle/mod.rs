@@ -12,6 +12,7 @@
 
 mod manifest;
 mod signature;
+mod signing_key;
 
 pub use manifest::{Distrusted, MANIFEST_SUFFIX, Manifest, Member, Role};
 pub use signature::{PublicKey, SIGNATURE_SUFFIX, generate, sign};

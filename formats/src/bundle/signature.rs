@@ -1,8 +1,9 @@
 //! Signatures over manifests: minisign's files, so that its own program makes and verifies them as well.
 
+use super::signing_key;
 use crate::error::{Error, Kind, Result};
 use crate::model::Password;
-use minisign::{KeyPair, PublicKey as Key, SecretKey, SecretKeyBox, SignatureBox};
+use minisign::{KeyPair, PublicKey as Key, SignatureBox};
 use std::io::Cursor;
 use zeroize::Zeroizing;
 
@@ -47,55 +48,17 @@ impl PublicKey {
 ///
 /// `Kind::Password` where the password is wrong or missing.
 pub fn sign(data: &[u8], key_file: &str, password: Option<&Password>, comment: &str) -> Result<String> {
-    let no_key = || Error::malformed("not a secret key of minisign");
-    let boxed = SecretKeyBox::from_string(key_file).map_err(|_| no_key())?;
-    let key = match password {
-        Some(password) => {
-            let text = std::str::from_utf8(password.bytes()).map_err(|_| wrong())?;
-            boxed.into_secret_key(Some(text.to_owned())).map_err(|_| wrong())?
-        }
-        None => match boxed.into_unencrypted_secret_key() {
-            Ok(key) => key,
-            Err(_) => unprotected(key_file).ok_or_else(wrong)?,
-        },
-    };
+    let key = signing_key::open(key_file, password)?;
     minisign::sign(None, &key, Cursor::new(data), Some(comment), Some("signed with keyferry"))
         .map(SignatureBox::into_string)
         .map_err(|e| Error::new(Kind::Write, "can't be signed").caused_by(e))
 }
 
-/// A secret key as minisign 0.10 writes one without a password: with zeros for a checksum, which the crate takes for
-/// damage.
-fn unprotected(key_file: &str) -> Option<SecretKey> {
-    const KDF: std::ops::Range<usize> = 2..4;
-    const CHECKSUM: std::ops::Range<usize> = 126..158;
-    let bytes =
-        base64_simd::STANDARD.decode_to_vec(key_file.lines().nth(1)?.trim()).ok().map(Zeroizing::new)?;
-    let zero = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|b| b.iter().all(|b| *b == 0));
-    (zero(KDF) && zero(CHECKSUM)).then(|| SecretKey::from_bytes(&bytes).ok())?
-}
-
-fn wrong() -> Error {
-    Error::password("the password of the signing key is wrong or missing")
-}
-
 /// A new pair of keys: the public file, and the secret one, protected by `password` where there is one.
 pub fn generate(password: Option<&Password>) -> Result<(String, Zeroizing<String>)> {
     let failed = |e| Error::new(Kind::Write, "no key pair can be made").caused_by(e);
-    let (public, secret) = match password {
-        Some(password) => {
-            let text = std::str::from_utf8(password.bytes())
-                .map_err(|_| Error::password("the password of a signing key is UTF-8 text"))?;
-            let pair = KeyPair::generate_encrypted_keypair(Some(text.to_owned())).map_err(failed)?;
-            (pair.pk, pair.sk)
-        }
-        None => {
-            let pair = KeyPair::generate_unencrypted_keypair().map_err(failed)?;
-            (pair.pk, pair.sk)
-        }
-    };
-    let secret = secret.to_box(None).map_err(failed)?.into_string();
-    Ok((public.to_box().map_err(failed)?.into_string(), Zeroizing::new(secret)))
+    let pair = KeyPair::generate_unencrypted_keypair().map_err(failed)?;
+    Ok((pair.pk.to_box().map_err(failed)?.into_string(), signing_key::seal(&pair.sk, password)?))
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
 /// The kernel's own bound on a list of names and on one value.
 const XATTR_LIMIT: usize = 64 * 1024;
+/// Bound to the content of the file that had them, or rights that a store has no use for.
+const NOT_KEPT: [&[u8]; 3] = [b"security.capability", b"security.ima", b"security.evm"];
 /// An access list. A new file may have got one from its folder.
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// Gives `new` the owner, the extended attributes (access lists and security labels among them) and the
-/// mode of `current`. Refuses where the owner would change and can't be kept.
+/// mode of `current`; not its setuid, setgid and sticky bits, nor its capabilities. Refuses where the owner would change and can't be kept.
 ///
 /// In this order, so that nobody may read `new`, made for its owner alone, who may not read `current`.
 pub(super) fn copy(current: &File, new: &File) -> Result<()> {
@@ -43,7 +45,9 @@ fn copy_xattrs(current: &File, new: &File) -> Result<()> {
         Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(()),
         Err(e) => return Err(unreadable(e)),
     };
-    let names = || names[..len.min(XATTR_LIMIT)].split(|b| *b == 0).filter(|n| !n.is_empty());
+    let names = || {
+        names[..len.min(XATTR_LIMIT)].split(|b| *b == 0).filter(|n| !n.is_empty() && !NOT_KEPT.contains(n))
+    };
     if !names().any(|n| n == ACCESS_LIST) {
         match fremovexattr(new, ACCESS_LIST) {
             Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS) => {}

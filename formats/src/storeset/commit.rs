@@ -73,7 +73,7 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     // The store itself decides what readers see, so it comes last.
     staged.sort_by_key(|(suffix, _)| suffix.is_none());
     let current = match how.expected {
-        Some(_) => Some(Current::open(how.store)?.ok_or_else(|| changed(how.store))?),
+        Some(read) => Some(reopened(how.store, read)?),
         None => None,
     };
     let mut steps = Vec::with_capacity(staged.len());
@@ -204,6 +204,13 @@ fn move_all(
     current.into_iter().for_each(Current::unlock);
     (how.on_step)(Step::SyncFolder)?;
     sync_folder(how.store)
+}
+
+/// The current store, if it is the file that was read: another's owner and mode are nothing to give to the new one.
+fn reopened(store: &Path, read: Identity) -> Result<Current> {
+    let current = Current::open(store)?.ok_or_else(|| changed(store))?;
+    let now = current.file.metadata().map_err(|e| failed("can't be looked at", e).in_file(store))?;
+    if Identity::of(&now) == read { Ok(current) } else { Err(changed(store)) }
 }
 
 /// Whether the store is still the one that the new one was made from.

@@ -1,0 +1,495 @@
+//! Root in users' homes: a thousand of them at once, users who put links where root will look, users who swap them
+//! while it looks, homes that hang. Only root can run these; for others there is nothing to test.
+
+use crate::apply::{Machine, SPEC};
+use crate::support::{Passwords, Ran, World, keyferry, must, run, seen};
+use formats::place::Source;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Users without an entry in the system's database.
+const FIRST: u32 = 20_000;
+
+/// A machine whose stores hold ann's or bob's key, its homes, and a folder of root's that is nobody else's business.
+struct Homes {
+    machine: Machine,
+}
+
+impl Homes {
+    /// `None` for those who aren't root.
+    fn new() -> Option<Homes> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not root: nothing to test");
+            return None;
+        }
+        let machine = Machine::new(&["ann", "bob"]);
+        machine.store("template-ann.p12", "ann");
+        machine.store("template-bob.p12", "bob");
+        machine.store("victim/client.p12", "root");
+        std::fs::write(machine.path("victim/secret"), SECRET).unwrap();
+        for name in ["client.p12", "secret"] {
+            mode(&machine.path("victim").join(name), 0o600);
+        }
+        std::fs::create_dir(machine.path("home")).unwrap();
+        machine.publish(&["ann", "bob", "root"], &[]);
+        Some(Homes { machine })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.machine.path(&format!("home/{name}"))
+    }
+
+    /// A folder in the homes, with those above it.
+    fn folder(&self, name: &str, uid: u32) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).unwrap();
+        for place in path.ancestors().take_while(|p| !p.ends_with("home")) {
+            lchown(place, Some(uid), Some(uid)).unwrap();
+        }
+        path
+    }
+
+    /// `home/NAME/client.p12` with a key, and all of it one user's.
+    fn client(&self, folder: &str, uid: u32, person: &str) -> PathBuf {
+        let store = self.folder(folder, uid).join("client.p12");
+        std::fs::copy(self.machine.path(&format!("template-{person}.p12")), &store).unwrap();
+        mode(&store, 0o600);
+        lchown(&store, Some(uid), Some(uid)).unwrap();
+        store
+    }
+
+    fn configure(&self, pattern: &str, more: &str, rule: &str) {
+        let gates = "gates = { new_cas = false }";
+        self.machine.configure(&format!("{gates}\n{more}"), &self.machine.rule(pattern, rule));
+    }
+
+    /// That nothing of root's came to harm, since `before`.
+    #[track_caller]
+    fn victim_is(&self, before: &Snapshot) {
+        assert_eq!(&snapshot(&self.machine.path("victim")), before);
+    }
+}
+
+const SECRET: &str = "nobody else may read this";
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn link(target: impl AsRef<Path>, link: &Path, uid: u32) {
+    symlink(target, link).unwrap();
+    lchown(link, Some(uid), Some(uid)).unwrap();
+}
+
+/// All that can be seen of the files in a folder.
+type Snapshot = BTreeMap<String, (u64, u32, u32, u32, i64, i64, Vec<u8>)>;
+
+fn snapshot(folder: &Path) -> Snapshot {
+    let list = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    list.map(|path| {
+        let m = path.symlink_metadata().unwrap();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, (m.ino(), m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec(), bytes))
+    })
+    .collect()
+}
+
+/// The hash of a store's one key, and how many entries it has; `None` where it can't be read.
+fn key_of(store: &Path) -> Option<(String, usize)> {
+    let (world, secrets) = (World::new(), Passwords::one("client-password"));
+    let source = Source::open(store).ok()?;
+    let loaded = world.load(&source, &secrets).ok()?;
+    let entries = seen(&loaded.store, &world.ctx(&secrets)).ok()?;
+    let key = entries.iter().find_map(|e| e.secret.clone())?;
+    Some((key, entries.len()))
+}
+
+#[test]
+fn a_thousand_homes_each_with_its_own_key() {
+    let Some(homes) = Homes::new() else { return };
+    // As many as are wanted, for a thousand take half a minute.
+    let count: u32 = std::env::var("HOMES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let people = ["ann", "bob"];
+    let person = |n: u32| people[n as usize % 2];
+    let keys = people.map(|p| key_of(&homes.machine.path(&format!("template-{p}.p12"))).unwrap().0);
+    let damaged = [1, count / 2, count - 2];
+    for n in 0..count {
+        let store = homes.client(&format!("u{n:04}"), FIRST + n, person(n));
+        if damaged.contains(&n) {
+            std::fs::write(&store, "damaged").unwrap();
+        }
+    }
+    // What rebuilds of single stores take.
+    let singles = 20;
+    for n in 0..singles {
+        std::fs::copy(homes.machine.path("template-ann.p12"), homes.machine.path(&format!("{n}.p12")))
+            .unwrap();
+    }
+    let before = Spent::now();
+    for n in 0..singles {
+        let store = format!("{n}.p12");
+        homes.machine.ours(&["rebuild", &store, "--bundle", "bundle.pem", "--password", SPEC]);
+    }
+    let single = before.since().cpu / singles;
+
+    homes.configure("home/*/client.p12", "", "");
+    let before = Spent::now();
+    let done = homes.machine.apply(&[]);
+    let spent = before.since();
+    let ratio = spent.cpu.as_secs_f64() / (single * count).as_secs_f64();
+    eprintln!(
+        "{count} homes: {:?} of CPU in {:?}, {ratio:.2} times that of single rebuilds ({single:?} each)",
+        spent.cpu, spent.wall
+    );
+    assert!(ratio < 1.5, "{ratio}");
+    assert_eq!(done.status, 8, "{}{}", done.out, done.err);
+    for n in 0..count {
+        let store = homes.path(&format!("u{n:04}/client.p12"));
+        if damaged.contains(&n) {
+            assert_eq!(std::fs::read(&store).unwrap(), b"damaged");
+            assert!(
+                done.err.contains(&*store.to_string_lossy()),
+                "{} is not named: {}",
+                store.display(),
+                done.err
+            );
+            continue;
+        }
+        assert_eq!(key_of(&store), Some((keys[n as usize % 2].clone(), 3)), "{}", store.display());
+        for file in std::fs::read_dir(store.parent().unwrap()).unwrap() {
+            let meta = file.unwrap().metadata().unwrap();
+            assert_eq!((meta.mode() & 0o777, meta.uid(), meta.gid()), (0o600, FIRST + n, FIRST + n));
+        }
+    }
+    assert_eq!(done.err.matches("keyferry: ").count(), damaged.len(), "{}", done.err);
+    let again = homes.machine.apply(&[]);
+    assert_eq!(again.status, 8, "{}", again.err);
+}
+
+/// Time that children have taken, with theirs.
+struct Spent {
+    cpu: Duration,
+    wall: Instant,
+}
+
+struct Since {
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Spent {
+    fn now() -> Spent {
+        let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+        // After the name in brackets; user and system time of children are fields 16 and 17, in hundredths.
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[13].parse::<u64>().unwrap() + fields[14].parse::<u64>().unwrap();
+        Spent { cpu: Duration::from_millis(ticks * 10), wall: Instant::now() }
+    }
+
+    fn since(&self) -> Since {
+        Since { cpu: Spent::now().cpu - self.cpu, wall: self.wall.elapsed() }
+    }
+}
+
+#[test]
+fn links_lead_nobody_out_of_his_home() {
+    let Some(homes) = Homes::new() else { return };
+    let victim = homes.machine.path("victim");
+    let at = |name: &str| homes.path(&format!("{name}/mqs/client.p12"));
+    let mut good = vec!["plain", "store", "folder", "whole", "moved"];
+    homes.client("plain/mqs", FIRST, "ann");
+    // Links that stay inside are followed, and stay.
+    homes.client("store/keep", FIRST + 1, "ann");
+    homes.folder("store/mqs", FIRST + 1);
+    link("../keep/client.p12", &at("store"), FIRST + 1);
+    homes.client("folder/keep", FIRST + 2, "ann");
+    link("keep", &homes.path("folder/mqs"), FIRST + 2);
+    homes.client("whole/keep", FIRST + 3, "ann");
+    link(homes.path("whole/keep"), &homes.path("whole/mqs"), FIRST + 3);
+    // So are root's own.
+    std::fs::create_dir(homes.machine.path("disk")).unwrap();
+    std::fs::rename(
+        {
+            homes.client("away/mqs", FIRST + 4, "ann");
+            homes.path("away")
+        },
+        homes.machine.path("disk/away"),
+    )
+    .unwrap();
+    symlink("../disk/away", homes.path("moved")).unwrap();
+    // A home without a store is none of ours.
+    homes.folder("empty", FIRST + 5);
+    homes.folder("vacant/mqs", FIRST + 5);
+
+    let mut bad = vec!["out", "file", "up", "dangling", "roots", "stray", "pipe", "shared"];
+    homes.folder("out", FIRST + 6);
+    link(&victim, &homes.path("out/mqs"), FIRST + 6);
+    homes.folder("file/mqs", FIRST + 7);
+    link(victim.join("client.p12"), &at("file"), FIRST + 7);
+    homes.folder("up", FIRST + 8);
+    link("../plain/mqs", &homes.path("up/mqs"), FIRST + 8);
+    homes.folder("dangling/mqs", FIRST + 9);
+    link("nowhere", &at("dangling"), FIRST + 9);
+    // Root's file in a user's home is nothing that root works on there.
+    homes.client("roots/mqs", FIRST + 10, "ann");
+    lchown(at("roots"), Some(0), Some(0)).unwrap();
+    link(&victim, &homes.path("stray"), FIRST + 11);
+    homes.folder("pipe/mqs", FIRST + 12);
+    mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    lchown(at("pipe"), Some(FIRST + 12), Some(FIRST + 12)).unwrap();
+    // Where a group can write, anybody of it can put links.
+    homes.client("shared/mqs", 0, "ann");
+    mode(&homes.path("shared"), 0o775);
+
+    let before = snapshot(&victim);
+    let untouched = ["roots", "shared"].map(|n| std::fs::read(at(n)).unwrap());
+    homes.configure("home/*/mqs/client.p12", "limit = \"20s\"", "");
+    let done = homes.machine.apply(&[]);
+    assert_eq!(done.status, 8, "{}{}", done.out, done.err);
+    homes.victim_is(&before);
+    assert_eq!(["roots", "shared"].map(|n| std::fs::read(at(n)).unwrap()), untouched);
+    let named = |ran: &Ran, name: &str| ran.err.contains(&format!("home/{name}"));
+    bad.drain(..).for_each(|name| assert!(named(&done, name), "{name} is not named: {}", done.err));
+    for name in ["empty", "vacant"] {
+        assert!(!named(&done, name), "{}", done.err);
+    }
+    for name in good.drain(..) {
+        assert!(!named(&done, name), "{name}: {}", done.err);
+        assert_eq!(key_of(&at(name)).unwrap().1, 3, "{name}: {}{}", done.out, done.err);
+    }
+    assert!(at("store").symlink_metadata().unwrap().is_symlink());
+    assert!(homes.path("folder/mqs").symlink_metadata().unwrap().is_symlink());
+    assert!(done.err.contains("leads out of its owner's folder"), "{}", done.err);
+}
+
+#[test]
+fn older_systems_let_nobody_out_either() {
+    let Some(homes) = Homes::new() else { return };
+    homes.client("plain/mqs", FIRST, "ann");
+    homes.client("folder/keep", FIRST + 2, "ann");
+    link("keep", &homes.path("folder/mqs"), FIRST + 2);
+    homes.folder("out", FIRST + 6);
+    link(homes.machine.path("victim"), &homes.path("out/mqs"), FIRST + 6);
+    homes.configure("home/*/mqs/client.p12", "", "");
+    let before = snapshot(&homes.machine.path("victim"));
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", "/dev/null", "-e", "trace=openat2", "-e", "inject=openat2:error=ENOSYS"]);
+    traced.arg(env!("CARGO_BIN_EXE_keyferry")).args(["apply", "--config", "k.toml"]);
+    let done = run(traced.current_dir(homes.machine.dir.path()));
+    assert_eq!(done.status, 8, "{}{}", done.out, done.err);
+    homes.victim_is(&before);
+    assert_eq!(key_of(&homes.path("plain/mqs/client.p12")).unwrap().1, 3);
+    assert!(done.err.contains("home/out") && !done.err.contains("home/folder"), "{}", done.err);
+    assert_eq!(key_of(&homes.path("folder/mqs/client.p12")).unwrap().1, 3);
+}
+
+#[test]
+fn workers_have_nothing_of_roots() {
+    let Some(homes) = Homes::new() else { return };
+    homes.client("ann", FIRST, "ann");
+    // A folder of a group that its owner is not in gives no rights of that group's.
+    homes.client("lent/mqs", FIRST + 1, "ann");
+    lchown(homes.path("lent/mqs"), Some(FIRST + 1), Some(4)).unwrap();
+    // The system knows this one, and his group.
+    homes.client("daemon", 1, "ann");
+    lchown(homes.path("daemon"), Some(1), Some(0)).unwrap();
+    let look = "cd $(dirname $KEYFERRY_STORES); exec >seen 2>&1; id -u; id -g; id -G; env; ls /proc/self/fd; \
+                cat /proc/$PPID/environ; read -r _ _ _ _ _ s _ </proc/$$/stat; echo session $s of $PPID";
+    let after = format!("after = [[\"/bin/sh\", \"-c\", '{look}']]");
+    let rules = ["home/*/client.p12", "home/*/mqs/client.p12"].map(|p| homes.machine.rule(p, &after));
+    homes.machine.configure("gates = { new_cas = false }", &rules.concat());
+    let secret = homes.machine.text("victim/secret");
+    let open = format!("exec 9<{secret}; exec \"$0\" apply --config k.toml");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &open, env!("CARGO_BIN_EXE_keyferry")]).current_dir(homes.machine.dir.path());
+    let done = run(shell.env("KEYFERRY_PASSWORD", "wrong").env("SECRET", SECRET).env("USER", "root"));
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    for (folder, uid, home) in [
+        ("ann", FIRST, homes.path("ann")),
+        ("lent/mqs", FIRST + 1, homes.path("lent")),
+        ("daemon", 1, PathBuf::from("/usr/sbin")),
+    ] {
+        let file = homes.path(folder).join("seen");
+        assert_eq!(file.metadata().unwrap().uid(), uid);
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let number = uid.to_string();
+        assert_eq!(lines[..3], [&number, &number, &number], "{text}");
+        assert!(text.contains(&format!("HOME={}\n", home.display())), "{text}");
+        assert!(
+            !text.contains("SECRET") && !text.contains(SECRET) && !text.contains("KEYFERRY_PASSWORD"),
+            "{text}"
+        );
+        assert_eq!(text.contains("USER="), uid == 1, "{text}");
+        // Its own three, and the folder that ls reads.
+        assert!(text.contains("\n0\n1\n2\n3\n") && !text.contains("\n4\n"), "{text}");
+        // Neither the worker's environment nor the caller's terminal.
+        assert_eq!(text.matches("/environ").count(), 1, "{text}");
+        let session: Vec<&str> = lines.last().unwrap().split(' ').collect();
+        assert!(session[0] == "session" && session[1] == session[3], "{text}");
+    }
+}
+
+#[test]
+fn a_home_that_hangs_stalls_nobody() {
+    let Some(homes) = Homes::new() else { return };
+    for (n, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let uid = FIRST + n as u32;
+        homes.client(name, uid, "ann");
+        let password = homes.path(name).join("pw");
+        if name == "b" {
+            mknodat(CWD, &password, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        } else {
+            std::fs::write(&password, "client-password\n").unwrap();
+        }
+        lchown(&password, Some(uid), Some(uid)).unwrap();
+    }
+    homes.configure("home/*/client.p12", "limit = \"3s\"\njobs = 1", "");
+    let text = std::fs::read_to_string(homes.machine.path("k.toml")).unwrap();
+    let (all, own) = (homes.machine.text("pw"), homes.machine.text("home/*/pw"));
+    std::fs::write(homes.machine.path("k.toml"), text.replace(&all, &own)).unwrap();
+    let done = homes.machine.apply(&[]);
+    assert_eq!(done.status, 8, "{}{}", done.out, done.err);
+    assert!(done.err.contains("home/b/client.p12: took longer than 3 s"), "{}", done.err);
+    for name in ["a", "c"] {
+        assert_eq!(key_of(&homes.path(name).join("client.p12")).unwrap().1, 3, "{name}");
+    }
+    assert!(
+        !run(Command::new("pgrep").args(["-u", &(FIRST + 1).to_string()]))
+            .out
+            .contains(|c: char| c.is_ascii_digit())
+    );
+}
+
+#[test]
+fn who_swaps_links_while_root_works_gains_nothing() {
+    let Some(homes) = Homes::new() else { return };
+    let seconds: u64 = std::env::var("RACE_SECONDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let evil = FIRST + 66;
+    homes.client("evil/mqs", evil, "ann");
+    homes.client("good/mqs", FIRST, "bob");
+    homes.configure("home/*/mqs/client.p12", "", "keep = 1\nretention = \"0s\"");
+    let (victim, home) = (homes.machine.path("victim"), homes.path("evil"));
+    let (before, root_key) = (snapshot(&victim), key_of(&victim.join("client.p12")).unwrap().0);
+    let done = AtomicBool::new(false);
+    let (mut led_out, mut worked, mut runs) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| swap(&home, &victim, evil, &done));
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            // New each time, so that there is something to do.
+            let people = if runs % 2 == 0 { &["ann", "bob"][..] } else { &["ann", "bob", "root"] };
+            homes.machine.publish(people, &[]);
+            let ran = homes.machine.apply(&["--approve", "removals"]);
+            runs += 1;
+            led_out += usize::from(ran.err.contains("leads out"));
+            worked += usize::from(ran.out.contains("home/evil/mqs/client.p12: p12: replaced"));
+            homes.victim_is(&before);
+        }
+        done.store(true, Ordering::Relaxed);
+        let swaps = swapper.join().unwrap();
+        eprintln!("{runs} runs, {swaps} swaps: {led_out} saw the link, {worked} the store");
+        assert!(swaps > 100 && led_out > 0 && led_out < runs, "{swaps} {led_out} {runs}");
+    });
+    homes.victim_is(&before);
+    assert!(key_of(&homes.path("good/mqs/client.p12")).is_some());
+    for item in walkdir(&home) {
+        let meta = item.symlink_metadata().unwrap();
+        assert_eq!(meta.uid(), evil, "{} is another's", item.display());
+        if meta.is_file() {
+            let bytes = std::fs::read(&item).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{}", item.display());
+            assert_ne!(key_of(&item).map(|k| k.0).as_ref(), Some(&root_key), "{}", item.display());
+        }
+    }
+}
+
+/// All that is in a folder, links not followed.
+fn walkdir(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for item in std::fs::read_dir(folder).unwrap().map(|i| i.unwrap().path()) {
+        if item.symlink_metadata().unwrap().is_dir() {
+            all.extend(walkdir(&item));
+        }
+        all.push(item);
+    }
+    all
+}
+
+/// As the user `uid`: swaps the folder of the store, the store, and what a run puts beside it, for links to root's
+/// files, as fast as can be.
+fn swap(home: &Path, victim: &Path, uid: u32, done: &AtomicBool) -> usize {
+    let (id, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    set_thread_groups(&[]).unwrap();
+    set_thread_res_gid(group, group, group).unwrap();
+    set_thread_res_uid(id, id, id).unwrap();
+    assert!(std::fs::read(victim.join("secret")).is_err(), "the swapper is root");
+    let (mqs, aside) = (home.join("mqs"), home.join("aside"));
+    let (store, kept) = (mqs.join("client.p12"), mqs.join("kept"));
+    let moved = |from: &Path, to: &Path| std::fs::rename(from, to).is_ok();
+    let mut swaps = 0;
+    // What fails here is a race that was lost.
+    while !done.load(Ordering::Relaxed) {
+        if moved(&mqs, &aside) {
+            let _ = symlink(victim, &mqs);
+            pause(swaps);
+            let _ = std::fs::remove_file(&mqs);
+            moved(&aside, &mqs);
+        }
+        if moved(&store, &kept) {
+            let _ = symlink(victim.join("client.p12"), &store);
+            pause(swaps / 3);
+            let _ = std::fs::remove_file(&store);
+            moved(&kept, &store);
+        }
+        for name in ["client.p12.lock", "client.p12.update.json", "client.p12.old-1", "client.p12.old-2"] {
+            let _ = std::fs::remove_file(mqs.join(name));
+            let _ = symlink(victim.join("secret"), mqs.join(name));
+            pause(swaps / 5);
+            let _ = std::fs::remove_file(mqs.join(name));
+        }
+        for item in std::fs::read_dir(&mqs).into_iter().flatten().flatten() {
+            if item.file_name().to_string_lossy().ends_with(".tmp") {
+                let _ = std::fs::remove_file(item.path());
+                let _ = symlink(victim.join("client.p12"), item.path());
+            }
+        }
+        if swaps % 4 == 0 {
+            // Let one run go on for a while, so that later moments are met, too.
+            std::thread::sleep(Duration::from_millis((swaps as u64 * 7) % 80));
+        }
+        swaps += 1;
+    }
+    swaps
+}
+
+/// For now longer, now shorter, so that all moments are met.
+fn pause(n: usize) {
+    match n % 5 {
+        0 => {}
+        1 => std::thread::yield_now(),
+        n => std::thread::sleep(Duration::from_micros(10 << (n * 2))),
+    }
+}
+
+#[test]
+fn a_password_of_the_environment_reaches_its_store_alone() {
+    let Some(homes) = Homes::new() else { return };
+    homes.client("ann", FIRST, "ann");
+    homes.configure("home/*/client.p12", "", "");
+    let text = std::fs::read_to_string(homes.machine.path("k.toml")).unwrap();
+    let spec = format!("file:{}", homes.machine.text("pw"));
+    std::fs::write(homes.machine.path("k.toml"), text.replace(&spec, "env:CLIENT_PW")).unwrap();
+    let mut apply = keyferry();
+    apply.args(["apply", "--config", "k.toml"]).current_dir(homes.machine.dir.path());
+    must(apply.env("CLIENT_PW", "client-password"));
+    assert_eq!(key_of(&homes.path("ann/client.p12")).unwrap().1, 3);
+}
