@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A machine: certificates of people, a bundle with its signature, homes with stores, a configuration.
-struct Machine {
-    dir: tempfile::TempDir,
+pub struct Machine {
+    pub dir: tempfile::TempDir,
 }
 
-const SPEC: &str = "file:pw";
+pub const SPEC: &str = "file:pw";
 
 impl Machine {
     /// With certificates of a CA and of these people, and a signing key.
-    fn new(people: &[&str]) -> Self {
+    pub fn new(people: &[&str]) -> Self {
         let machine = Machine { dir: scratch() };
         // A temporary folder that nobody else can write, and that owners of stores can go through.
         let open = std::fs::Permissions::from_mode(0o755);
@@ -30,20 +30,20 @@ impl Machine {
         machine
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
     }
 
-    fn openssl(&self, arguments: &[&str]) {
+    pub fn openssl(&self, arguments: &[&str]) {
         must(Command::new("openssl").args(arguments).current_dir(self.dir.path()));
     }
 
     /// NAME.crt and NAME.key.
-    fn certificate(&self, name: &str, subject: &str) {
+    pub fn certificate(&self, name: &str, subject: &str) {
         let (key, crt) = (format!("{name}.key"), format!("{name}.crt"));
         let new =
             ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90"];
@@ -56,16 +56,16 @@ impl Machine {
 
     /// Our program in the machine's folder; it must end well.
     #[track_caller]
-    fn ours(&self, arguments: &[&str]) -> Ran {
+    pub fn ours(&self, arguments: &[&str]) -> Ran {
         must(keyferry().args(arguments).current_dir(self.dir.path()))
     }
 
-    fn ends(&self, arguments: &[&str]) -> Ran {
+    pub fn ends(&self, arguments: &[&str]) -> Ran {
         run(keyferry().args(arguments).current_dir(self.dir.path()))
     }
 
     /// bundle.pem with the certificates of these people, signed.
-    fn publish(&self, people: &[&str], more: &[&str]) {
+    pub fn publish(&self, people: &[&str], more: &[&str]) {
         let base = self.path("bundle.pem").exists();
         let mut arguments = vec!["bundle".to_owned(), "create".to_owned(), "bundle.pem".to_owned()];
         if base {
@@ -79,12 +79,12 @@ impl Machine {
         self.ours(&["bundle", "sign", "bundle.pem", "--key", "trust.key", "--password", "none"]);
     }
 
-    fn manifest(&self) -> Value {
+    pub fn manifest(&self) -> Value {
         serde_json::from_slice(&std::fs::read(self.path("bundle.pem.manifest.json")).unwrap()).unwrap()
     }
 
     /// A store with this person's key.
-    fn store(&self, name: &str, person: &str) {
+    pub fn store(&self, name: &str, person: &str) {
         let place = self.path(name);
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let both: String = ["key", "crt"]
@@ -96,7 +96,7 @@ impl Machine {
     }
 
     /// The configuration for what `stores` says.
-    fn configure(&self, more: &str, stores: &str) {
+    pub fn configure(&self, more: &str, stores: &str) {
         let text = format!(
             "state = \"{}\"\nmetrics = \"{}\"\n{more}\n[[bundle]]\nsource = \"{}\"\nverify = \"minisign:{}\"\n{stores}",
             self.text("state"),
@@ -107,7 +107,7 @@ impl Machine {
         std::fs::write(self.path("k.toml"), text).unwrap();
     }
 
-    fn rule(&self, pattern: &str, more: &str) -> String {
+    pub fn rule(&self, pattern: &str, more: &str) -> String {
         format!(
             "[[store]]\npath = \"{}\"\npassword = \"file:{}\"\n{more}\n",
             self.text(pattern),
@@ -115,12 +115,12 @@ impl Machine {
         )
     }
 
-    fn apply(&self, more: &[&str]) -> Ran {
+    pub fn apply(&self, more: &[&str]) -> Ran {
         self.ends(&[&["apply", "--config", "k.toml"], more].concat())
     }
 
     /// The fingerprint of the public half of a store's one key.
-    fn key_of(&self, store: &str) -> String {
+    pub fn key_of(&self, store: &str) -> String {
         let listed = self.ours(&["list", store, "--json", "--kind", "key", "--password", SPEC]).out;
         let rows: Vec<Value> = serde_json::from_str(&listed).unwrap();
         assert_eq!(rows.len(), 1, "{listed}");
@@ -128,7 +128,7 @@ impl Machine {
     }
 
     /// The common names of the certificates in a store, its key's own included.
-    fn holds(&self, store: &str) -> Vec<String> {
+    pub fn holds(&self, store: &str) -> Vec<String> {
         let listed = self.ours(&["list", store, "--json", "--password", SPEC]).out;
         let rows: Vec<Value> = serde_json::from_str(&listed).unwrap();
         let name = |r: &Value| r["subject"].as_str().unwrap().split(['=', ',']).nth(1).unwrap().to_owned();
@@ -138,7 +138,7 @@ impl Machine {
     }
 }
 
-fn stamp(path: &Path) -> (u64, i64, i64) {
+pub fn stamp(path: &Path) -> (u64, i64, i64) {
     let meta = path.metadata().unwrap();
     (meta.ino(), meta.mtime(), meta.mtime_nsec())
 }

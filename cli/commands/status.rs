@@ -11,6 +11,7 @@ use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::list::{Row, row};
+use formats::jobs::rebuild::{Waiting, Way, waiting};
 use formats::jobs::{Input, load};
 use formats::model::ItemKind;
 use formats::query::time::rfc3339;
@@ -55,6 +56,12 @@ struct Status {
     #[serde(flatten)]
     content: Option<Content>,
     generations: Vec<Old>,
+    /// The generation that waits to become the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staged: Option<Staged>,
+    /// A run was cut off while it switched the store's set; the next one goes this way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<Way>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<serde_json::Value>,
 }
@@ -74,6 +81,37 @@ struct Content {
 struct Old {
     path: String,
     saved: String,
+}
+
+/// A generation that waits.
+#[derive(Serialize)]
+struct Staged {
+    path: String,
+    /// When it was built.
+    time: String,
+    /// The digest of the inputs that it was built from.
+    inputs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<u64>,
+    /// SHA-256 of the store that it was built from; of a folder, what tells its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
+    /// The store and the staged files are still as they were then.
+    fits: bool,
+}
+
+impl From<&Waiting> for Staged {
+    fn from(waiting: &Waiting) -> Self {
+        let record = &waiting.staged.note.record;
+        Staged {
+            path: shown(&waiting.staged.path()),
+            time: record.time.clone(),
+            inputs: record.inputs.clone(),
+            serial: record.serial,
+            store: waiting.staged.member().and_then(|m| m.base.clone()),
+            fits: waiting.fits,
+        }
+    }
 }
 
 /// Thirty days, in seconds.
@@ -142,8 +180,17 @@ fn status(
     let (content, read) = apart(content(store, passwords, session));
     let (old, listed) = apart(generations(path));
     let old = old.unwrap_or_default().iter().map(Old::from).collect();
-    let status = Status { store: store.name(), content, generations: old, last_update: last_update(path) };
-    (status, read.or(listed))
+    let (waits, looked) = apart(waiting(path));
+    let waits = waits.flatten();
+    let status = Status {
+        store: store.name(),
+        content,
+        generations: old,
+        staged: waits.as_ref().map(Staged::from),
+        interrupted: waits.and_then(|w| w.interrupted),
+        last_update: last_update(path),
+    };
+    (status, read.or(listed).or(looked))
 }
 
 fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
@@ -224,6 +271,27 @@ fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
     }
     for old in &status.generations {
         writeln!(out, "  old {}  saved {}", old.path, old.saved)?;
+    }
+    if let Some(staged) = &status.staged {
+        let serial = staged.serial.map_or_else(String::new, |s| format!("  serial {s}"));
+        writeln!(out, "  staged {}  built {}{serial}", staged.path, Printable(&staged.time))?;
+        writeln!(out, "    from {}", Printable(&staged.inputs))?;
+        writeln!(
+            out,
+            "    and the store {}",
+            Printable(staged.store.as_deref().unwrap_or("that was not there"))
+        )?;
+        if !staged.fits && status.interrupted.is_none() {
+            let text = "the store or the staged files have changed since; keyferry prune deletes it";
+            writeln!(out, "    {}", ui.paint(YELLOW, text))?;
+        }
+    }
+    if let Some(way) = status.interrupted {
+        let text = match way {
+            Way::Forward => "an update of its set was interrupted; the next run completes it",
+            Way::Back => "an update of its set was interrupted; the next run takes it back",
+        };
+        writeln!(out, "  {}", ui.paint(RED, text))?;
     }
     if let Some(serde_json::Value::Object(record)) = &status.last_update {
         writeln!(out, "  last update:")?;

@@ -18,7 +18,7 @@ pub struct Order {
     pub gates: GateRules,
     /// What was approved: `removals`, `cas`, `second-keys`, or fingerprints.
     pub approve: Vec<String>,
-    pub dry_run: bool,
+    pub mode: formats::jobs::rebuild::Mode,
     /// Go on to what somebody went back from.
     pub ignore_hold: bool,
     pub after: Vec<Vec<String>>,

@@ -1,6 +1,7 @@
 //! Which stores there are, and which of them change together.
 
 use crate::config::{Config, Store};
+use formats::storeset::is_leftover;
 use formats::{Error, Format, Kind};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -108,7 +109,8 @@ fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
     let (mut planned, mut failed) = (Vec::new(), Vec::new());
     for path in found {
         match path {
-            Ok(path) if is_generation(&path) => {}
+            // What this program leaves beside stores is no store.
+            Ok(path) if path.file_name().is_some_and(is_leftover) => {}
             Ok(path) => {
                 let stars = stars(&text, &path.to_string_lossy());
                 planned.push(Planned { rule, format, path, stars });
@@ -122,12 +124,6 @@ fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
         }
     }
     Ok((planned, failed))
-}
-
-/// What this program leaves beside stores is no store.
-fn is_generation(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.contains(".old-") || [".lock", ".tmp", ".update.json"].iter().any(|s| name.ends_with(s))
 }
 
 /// What each star of `pattern` stands for in `path`, which matches it: part by part of the path, the shortest text.
@@ -171,13 +167,5 @@ mod tests {
         assert_eq!(stars("/x/*a*b", "/x/1a2ab"), ["1", "2a"]);
         assert_eq!(filled("file:/home/*/pw", &["ann".to_owned()]), "file:/home/ann/pw");
         assert_eq!(filled("env:PW", &["ann".to_owned()]), "env:PW");
-    }
-
-    #[test]
-    fn leftovers_are_no_stores() {
-        for name in ["a.kdb.old-1", "a.lock", "a.kdb.update.json", ".a.x.tmp"] {
-            assert!(is_generation(Path::new(name)), "{name}");
-        }
-        assert!(!is_generation(Path::new("/x/a.kdb")));
     }
 }

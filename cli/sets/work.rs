@@ -114,7 +114,7 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
                 KeySource { input: Input { source, format: arg.format, ctx }, label: label.clone() }
             },
         ),
-        dry_run: order.dry_run,
+        mode: order.mode,
         on_step: &on_step,
         after: &after,
     });
