@@ -1,10 +1,11 @@
 //! Changes that people make to stores (`jobs/edit`), in every format: what other tools say of the store
 //! afterwards, and that nothing moves that nobody touched.
 
-use crate::kdb::{gskit, our_view, their_view, with_request, without_gskit};
+use crate::kdb::{gskit, oracle, our_view, their_view, with_request, without_gskit};
 use crate::nss::rows;
 use crate::oracle::{java_list, java_view, openssl_view, system_java, view_of_ours};
 use crate::support::{Passwords, Ran, Seen, World, keyferry, must, run, scratch, seen, testdata};
+use formats::jobs::random::is_strong;
 use formats::model::{Entry, ItemKind, Level, Store};
 use formats::place::Source;
 use formats::{FORMATS, Labels, Secrets, TrustRange};
@@ -662,7 +663,7 @@ fn try_change(base: &Base, change: &Change) {
     let moved = |(label, raw): (&String, &Vec<u8>)| kept.get(label).is_some_and(|k| k != raw);
     assert!(!sealed.iter().any(moved), "{what}: a key was enciphered anew");
     differs_as_meant(place, &work, &now, &what);
-    peers_agree(place, format, &what);
+    peers_agree(&place.store, OLD, format, &what);
     if change.again {
         let state = place.state();
         let again = must(&mut command(&[]));
@@ -706,28 +707,34 @@ fn differs_as_meant(place: &Place, base: &Base, now: &[Seen], what: &str) {
 }
 
 /// The format's own tool lists the same.
-fn peers_agree(place: &Place, format: &dyn formats::Format, what: &str) {
-    let store = &place.store;
+pub fn peers_agree(store: &Path, password: &str, format: &dyn formats::Format, what: &str) {
+    let seen = || {
+        let secrets = Passwords::one(password);
+        let read = World::new().load(&Source::open(store).unwrap(), &secrets).unwrap();
+        sorted(&read.store, &secrets)
+    };
     match format.name() {
         "jks" | "jceks" | "p12" => {
             let kind =
                 if format.name() == "p12" { "PKCS12".to_owned() } else { format.name().to_uppercase() };
-            let ours = java_view(store, OLD);
-            assert_eq!(java_list(&system_java(), &kind, store, OLD, &[]), ours, "{what}");
+            let ours = java_view(store, password);
+            assert_eq!(java_list(&system_java(), &kind, store, password, &[]), ours, "{what}");
             if format.name() == "p12" {
-                assert_eq!(openssl_view(store, OLD), view_of_ours(store, OLD), "{what}");
+                assert_eq!(openssl_view(store, password), view_of_ours(store, password), "{what}");
             }
         }
-        "kdb" if !without_gskit() => assert_eq!(their_view(store, OLD), our_view(store), "{what}"),
+        "kdb" if !without_gskit() => assert_eq!(their_view(store, password), our_view(store), "{what}"),
         "nss" => {
-            std::fs::write(place.path("password"), OLD).unwrap();
+            let file = scratch();
+            let file = file.path().join("password");
+            std::fs::write(&file, password).unwrap();
             let certutil = |list: &str| {
                 let mut command = Command::new("certutil");
                 command.arg(list).arg("-d").arg(format!("sql:{}", store.display()));
-                must(command.arg("-f").arg(place.path("password"))).out
+                must(command.arg("-f").arg(&file)).out
             };
             let listed = certutil("-L");
-            let seen = place.entries();
+            let seen = seen();
             for entry in &seen {
                 assert!(listed.contains(entry.label.as_deref().unwrap()), "{what}: {listed}");
             }
@@ -736,8 +743,9 @@ fn peers_agree(place: &Place, format: &dyn formats::Format, what: &str) {
         }
         "pem" => {
             let mut command = Command::new("openssl");
-            let ran = must(command.args(["storeutl", "-noout", "-passin", "pass:changeit"]).arg(store));
-            let distinct = view_of_ours(store, OLD).len();
+            let pass = format!("pass:{password}");
+            let ran = must(command.args(["storeutl", "-noout", "-passin", &pass]).arg(store));
+            let distinct = view_of_ours(store, password).len();
             let total = ran.out.lines().find_map(|l| l.strip_prefix("Total found: ")).unwrap();
             assert!(total.parse::<usize>().unwrap() >= distinct, "{what}: {} of {distinct}", ran.out);
         }
@@ -747,7 +755,7 @@ fn peers_agree(place: &Place, format: &dyn formats::Format, what: &str) {
             let ran =
                 must(command.args(["pkcs7", "-print_certs", "-noout", "-inform", form, "-in"]).arg(store));
             let subjects = ran.out.lines().filter(|l| l.starts_with("subject")).count();
-            assert_eq!(subjects, place.entries().len(), "{what}: {}", ran.out);
+            assert_eq!(subjects, seen().len(), "{what}: {}", ran.out);
         }
         other => assert_eq!(other, "kdb", "no peer for this format"),
     }
@@ -793,6 +801,63 @@ fn what_others_put_into_a_pkcs12_stays() {
     must(&mut place.command("add", &[&self::material("rsa2.crt"), "--label", "x", "--allow-loss=trust"]));
     must(&mut place.command("remove", &["x", "--yes", "--allow-loss=trust"]));
     assert_eq!(usages(), before);
+}
+
+/// Java trusts a lone certificate that has its mark, and sees no other.
+#[test]
+fn a_certificate_is_not_trusted_by_the_way() {
+    let place = Place::of("p12/orphan-certs.p12");
+    let java = || java_list(&system_java(), "PKCS12", &place.store, OLD, &[]);
+    let trusted = || java().iter().filter(|l| l.starts_with("cert ")).count();
+    assert_eq!((trusted(), place.load(&Passwords::one(OLD)).entries.len()), (0, 2));
+    must(&mut place.command("rename", &["k", "key"]));
+    must(&mut place.command("add", &[&material("trust1.crt"), "--label", "ca"]));
+    must(&mut place.command("passwd", &["--to-password", "env:OLD"]));
+    assert_eq!(trusted(), 1, "{:?}", java());
+    let trust = |arguments: &[&str]| run(&mut place.command("trust", &[&["ca"], arguments].concat()));
+    // It can be left open only, which others take for trust; said once it is said.
+    let ran = trust(&["--none"]);
+    assert!(ran.status == 5 && ran.err.contains("GSKit may"), "{}", ran.err);
+    assert_eq!(trust(&["--none", "--allow-loss=trust"]).status, 0);
+    assert!(trust(&["--none"]).err.contains("already"));
+    must(&mut place.command("rename", &["key", "k"]));
+    assert_eq!(trusted(), 0, "{:?}", java());
+    assert_eq!(trust(&["--anchor", "all"]).status, 0);
+    assert_eq!(trusted(), 1, "{:?}", java());
+}
+
+/// GSKit says of a password what we say.
+#[test]
+fn strong_passwords_are_those_that_gskit_calls_so() {
+    if without_gskit() {
+        return;
+    }
+    let mut passwords: Vec<String> = [
+        "Abcdefghijklm1",
+        "Abcdefghijkl1",
+        "abcdefghijklm1",
+        "ABCDEFGHIJKLM1",
+        "Abcdefghijklmn",
+        "Abcdefghijklm ",
+        "Abcdefghijklm_",
+        "Abbcdefghijkm1",
+        "Abbbcdefghijk1",
+        "Aabcadeafghij1",
+        "Aabcadeafagij1",
+        "a",
+    ]
+    .map(str::to_owned)
+    .into();
+    let made = ["14", "20", "128"].map(|length| {
+        let mut random = keyferry();
+        must(random.args(["random", "--strong", "--length", length])).out.trim_end().to_owned()
+    });
+    passwords.extend(made.clone());
+    let ran = must(oracle().arg("strong").arg("--").args(&passwords));
+    let theirs: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let ours: Vec<bool> = passwords.iter().map(|p| is_strong(p.as_bytes())).collect();
+    assert_eq!(theirs["strong"], serde_json::json!(ours), "{passwords:?}");
+    assert!(ours.ends_with(&[true; 3]) && ours.iter().filter(|s| **s).count() == 8, "{ours:?}");
 }
 
 #[test]

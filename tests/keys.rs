@@ -2,6 +2,7 @@
 //! asks for certificates that we sign, and signs what we ask for.
 
 use crate::docs::shown_commands;
+use crate::edit::peers_agree;
 use crate::kdb::{TlsServer, gskit, oracle, without_gskit};
 use crate::support::{Ran, keyferry, must, root, run, scratch};
 use formats::asn1::cert_fields;
@@ -97,6 +98,26 @@ impl Lab {
         found.unwrap_or_else(|| panic!("no {label} in {rows:#?}")).clone()
     }
 
+    /// The format's own tool lists a store as we do.
+    fn shows(&self, store: &str, format: &str, what: &str) {
+        let format = formats::by_name(format).unwrap();
+        peers_agree(&self.at(store), PASSWORD, format, &format!("{}: {what}", format.name()));
+    }
+
+    /// How many entries our `diff` of a store and the generation before finds added, removed and changed.
+    fn differ(&self, store: &str) -> [usize; 3] {
+        let is_old = |n: &u32| self.at(&format!("{store}.old-{n}")).exists();
+        let newest = (1..).take_while(|n| is_old(n) || is_old(&(n + 1))).last().unwrap();
+        let mut old = format!("{store}.old-{newest}");
+        // A set is kept as a folder of its files.
+        if self.at(&old).join(store).exists() {
+            old = format!("{old}/{store}");
+        }
+        let ran = run(&mut self.ours(&["diff", "--json", &old, store]));
+        let found: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
+        ["added", "removed", "changed"].map(|side| found[side].as_array().unwrap().len())
+    }
+
     fn openssl_verifies(&self, files: &[&str]) {
         let all =
             [&["verify", "-x509_strict", "-CAfile", "root.pem", "-untrusted", "sub.pem"], files].concat();
@@ -135,6 +156,7 @@ fn a_key_lives_from_its_request_to_its_renewal_in_every_format() {
         lab.openssl_verifies(&["bob.pem"]);
         lab.does(&["request", "receive", &store, "bob.pem"]);
         lab.refuses(1, &["request", "list", &store]);
+        lab.shows(&store, format, "received");
         let first = lab.row(&store, "bob");
         assert_eq!(
             (&first["kind"], first["chain"].as_array().map(Vec::len)),
@@ -158,9 +180,16 @@ fn a_key_lives_from_its_request_to_its_renewal_in_every_format() {
         assert_eq!(asked["extended_key_usage"], serde_json::json!(["clientAuth", "emailProtection"]));
         lab.signs("new", &["--days", "400"], "sub");
         lab.does(&["request", "receive", &store, "new.pem"]);
+        lab.shows(&store, format, "renewed");
         let rows = lab.rows(&store);
         let keys: Vec<&Value> = rows.iter().filter(|r| r["kind"] == "key").collect();
         assert_eq!(keys.len(), 2, "{format}: {rows:#?}");
+        lab.does(&["keygen", &store, "--label", "own", "--type", "ec", "--dn", "CN=own"]);
+        lab.shows(&store, format, "made");
+        assert_eq!(lab.differ(&store), [1, 0, 0], "{format}");
+        lab.does(&["remove", &store, "own", "--yes"]);
+        lab.shows(&store, format, "removed");
+        assert_eq!(lab.differ(&store), [0, 1, 0], "{format}");
         let fresh = keys.iter().find(|k| k["sha256"] != first["sha256"]).unwrap();
         assert_ne!(fresh["spki_sha256"], first["spki_sha256"], "{format}");
         assert_eq!(fresh["label"], "bob", "{format}");
@@ -178,9 +207,13 @@ fn a_key_lives_from_its_request_to_its_renewal_in_every_format() {
         }
         lab.refuses(5, &["renew", &store, "bob", "--activate"]);
         lab.does(&publish);
+        // As after a run that was cut off before it wrote the file.
+        lab.does(&publish);
+        lab.shows(&store, format, "published");
         assert_eq!(lab.row(&store, "bob")["sha256"], fresh["sha256"], "{format}: not before it is told");
         assert_eq!(lab.der("bundle.pem"), lab.der("same.pem"));
         lab.does(&["renew", &store, "bob", "--activate"]);
+        lab.shows(&store, format, "activated");
         let now = lab.row(&store, "bob");
         assert_ne!(now["sha256"], fresh["sha256"], "{format}");
         assert_eq!(now["spki_sha256"], fresh["spki_sha256"], "{format}");
@@ -376,15 +409,67 @@ fn gskit_and_we_receive_what_the_other_asked_for() {
     lab.signs("next", &["--profile", "client"], "sub");
     lab.does(&["request", "receive", "both.kdb", "next.pem"]);
     let server = TlsServer::start(lab.dir.path());
-    for (label, enters) in
-        [("ours-gskit", true), ("gskit-gskit", true), ("gskit-ours", true), ("nobody", false)]
-    {
+    // The key that GSKit made and whose certificate we took in has moved aside.
+    let rows = lab.rows("both.kdb");
+    let old = rows.iter().filter_map(|r| r["label"].as_str()).find(|l| l.starts_with("gskit-ours (old "));
+    for (label, enters) in [
+        ("ours-gskit", true),
+        ("gskit-gskit", true),
+        (old.unwrap(), true),
+        ("gskit-ours", true),
+        ("nobody", false),
+    ] {
         let mut shake = oracle();
         shake.arg("handshake").arg(&kdb).args(pw).args(["--label", label, "--connect", &server.address]);
         let ran = run(&mut shake);
         let said = server.said.lock().unwrap().clone();
         assert_eq!(ran.status == 0, enters, "{label}: {}{}\n{said}", ran.out, ran.err);
     }
+}
+
+/// What the system's tools don't know yet, a newer OpenSSL does.
+#[test]
+fn keys_of_ml_dsa_are_signed_for_and_by_others() {
+    let lab = Lab::new();
+    let peer = |arguments: &[&str]| {
+        let mut python = Command::new(root().join(".venv/bin/python"));
+        python.arg(root().join("tests/oracles/mldsa.py")).args(arguments).current_dir(lab.dir.path());
+        must(&mut python).out
+    };
+    let ca = ["--type", "ml-dsa-65", "--profile", "ca", "--dn", "CN=PQ Root", "--days", "900"];
+    lab.does(&[&["keygen", "ca.p12", "--label", "pq"], &ca[..]].concat());
+    lab.does(&["convert", "ca.p12", "pq.pem", "--label", "pq", "--certs-only"]);
+    for (kind, bits) in [("ml-dsa-44", "44"), ("ml-dsa-65", "65"), ("ml-dsa-87", "87")] {
+        // Ours, signed by us and by them.
+        let store = format!("p12:{kind}.p12");
+        lab.does(&["create", &store, "--to-password", "env:KEYFERRY_PASSWORD"]);
+        lab.asks(&store, kind, &["--key-type", kind, "--dn", "CN=us"]);
+        assert_eq!(peer(&["request", &format!("{kind}.csr")]), "CN=us\n");
+        lab.signs(kind, &[], "pq");
+        peer(&["verify", "pq.pem", &format!("{kind}.pem")]);
+        lab.does(&["request", "receive", &store, &format!("{kind}.pem")]);
+        peer(&["make", "theirs", bits]);
+        let by_them = format!("{kind}-them.pem");
+        peer(&["sign", "theirs", &format!("{kind}.csr"), &by_them]);
+        lab.does(&["request", "receive", &store, &by_them]);
+        assert_eq!(lab.row(&store, kind)["chain"].as_array().map(Vec::len), Some(2));
+        lab.does(&["convert", &store, "pem:plain.key", "--label", kind, "--to-password", "none", "--force"]);
+        peer(&["same", "plain.key", &by_them]);
+        // Theirs: the request signed by us, the key and the certificate read.
+        lab.signs("theirs", &[], "pq");
+        let shown = lab.does(&["request", "show", "theirs.csr"]).out;
+        assert!(shown.contains("CN=theirs"), "{shown}");
+    }
+    peer(&["make", "theirs", "65"]);
+    lab.does(&["add", "ml-dsa-65.p12", "theirs.key", "--label", "theirs"]);
+    lab.does(&["request", "recreate", "ml-dsa-65.p12", "theirs", "--dn", "CN=again", "--file", "again.csr"]);
+    assert_eq!(peer(&["request", "again.csr"]), "CN=again\n");
+    // A signature that is none.
+    let mut forged = lab.der("theirs.csr");
+    let at = forged.len() - 5;
+    forged[at] ^= 1;
+    lab.write("forged.csr", &forged);
+    lab.refuses(3, &["request", "sign", "forged.csr", "--ca", "ca.p12#pq", "--file", "no.pem"]);
 }
 
 #[test]

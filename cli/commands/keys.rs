@@ -242,6 +242,15 @@ impl FileOptions {
         Ok(())
     }
 
+    /// The same beside a store that has changed already; `then` says how the file comes about where it can't be
+    /// written.
+    pub fn write_after(&self, program: &Program, label: &str, object: &[u8], then: &'static str) -> Result {
+        self.write(program, label, &[object]).map_err(|failure| match failure {
+            Failure::Failed(e) => e.hint(then).into(),
+            other => other,
+        })
+    }
+
     /// Writes objects: PEM blocks of this label, or one DER object.
     pub fn write(&self, program: &Program, label: &str, objects: &[&[u8]]) -> Result {
         let mut bytes = Vec::new();

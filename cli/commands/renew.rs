@@ -2,14 +2,14 @@
 
 use super::Program;
 use super::change::ChangeOptions;
-use super::keys::{FileOptions, Outcome, change, digest_parser, key_type};
-use super::request::{REQUEST_BLOCK, certificates_of, say, take_in};
+use super::keys::{FileOptions, Outcome, change, digest_parser, key_type, with_store};
+use super::request::{REQUEST_BLOCK, WAITS, certificates_of, say, take_in};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use formats::Options;
 use formats::crypto::sign::{Digest, KeyType};
 use formats::error::Printable;
-use formats::jobs::request::{Renewal, activate, public_key, renew};
+use formats::jobs::request::{Renewal, activate, public_key, published, renew};
 use std::ffi::OsString;
 
 /// Ask for the successor of a certificate, and let it take over
@@ -110,7 +110,8 @@ fn ask(program: &Program, args: &Args, arg: &StoreArg, file: &FileOptions, now: 
         Ok(changed)
     })?;
     let Some((csr, label)) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
-    file.write(program, REQUEST_BLOCK, &[&csr])?;
+    let then = if label.is_some() { WAITS } else { "the store is as it was" };
+    file.write_after(program, REQUEST_BLOCK, &csr, then)?;
     let what = match label {
         Some(label) => format!("a new key waits as \"{}\"", Printable(&label)),
         None => format!("for the same key as \"{}\"", Printable(&args.label)),
@@ -127,16 +128,26 @@ fn publish(
     file: &FileOptions,
 ) -> Result {
     let certificates = certificates_of(program, &StoreArg::parse_existing(&program.ui, certificate))?;
-    let received = take_in(program, arg, &certificates, &args.change, false)?;
-    let Some(done) = received else {
-        return Err(formats::Error::refused("no key of this store is the one that the certificate is for")
-            .in_file(&arg.path)
-            .into());
+    // It is there where a run was cut off before it wrote the file.
+    let there = with_store(program, arg, |loaded, _| {
+        Ok(published(&loaded.store, loaded.format, &args.label, &certificates))
+    })?;
+    let certificate = match there {
+        Some(certificate) => certificate,
+        None => {
+            let received = take_in(program, arg, &certificates, &args.change, false)?;
+            let received = received.ok_or_else(|| {
+                formats::Error::refused("no key of this store is the one that the certificate is for")
+                    .in_file(&arg.path)
+            })?;
+            received.certificate
+        }
     };
     if args.change.dry_run {
         return Ok(());
     }
-    file.write(program, "CERTIFICATE", &[&done.certificate])?;
+    let then = "the store has the certificate; the same command writes the file";
+    file.write_after(program, "CERTIFICATE", &certificate, then)?;
     let label = Printable(&args.label);
     program.ui.note(&format!(
         "for the bundle: {}; \"{label}\" stays the key in use until keyferry renew --activate",

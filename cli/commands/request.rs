@@ -280,6 +280,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     }
 }
 
+/// What to do where a key was made and its request could not be written.
+pub const WAITS: &str = "the key waits in the store; keyferry request recreate writes its request";
 /// The label of PEM blocks that hold requests.
 pub const REQUEST_BLOCK: &str = "CERTIFICATE REQUEST";
 
@@ -301,9 +303,7 @@ fn run_create(program: &Program, args: &Create) -> Result {
         Ok(true)
     })?;
     let Some(csr) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
-    args.file.write(program, REQUEST_BLOCK, &[&csr]).inspect_err(|_| {
-        program.ui.note("the key waits in the store; keyferry request recreate writes its request");
-    })?;
+    args.file.write_after(program, REQUEST_BLOCK, &csr, WAITS)?;
     program.ui.note(&format!(
         "{}: \"{}\" waits for {}; the request: {}",
         Printable(&arg.name()),
@@ -466,7 +466,7 @@ fn run_recreate(program: &Program, args: &Recreate) -> Result {
         Ok(changed)
     })?;
     let Some(csr) = made.take().filter(|_| !args.change.dry_run) else { return Ok(()) };
-    args.file.write(program, REQUEST_BLOCK, &[&csr])?;
+    args.file.write_after(program, REQUEST_BLOCK, &csr, "the same command writes it again")?;
     let subject = Request::read_unproven(&csr).map(|r| rfc4514(&r.subject)).unwrap_or_default();
     program.ui.note(&format!("request for {}: {}", Printable(&subject), args.file.name()));
     Ok(())

@@ -72,6 +72,12 @@ pub trait Format: Sync {
         let _ = entry;
     }
 
+    /// Notes on an entry of a store that is edited what its source leaves unsaid, where the writer would say it of
+    /// an entry that comes from elsewhere.
+    fn keep_unsaid(&self, entry: &mut Entry) {
+        let _ = entry;
+    }
+
     /// A private key's PKCS#8 as it comes back, where the format keeps a key's numbers and not the bytes
     /// around them; `None` where bytes come back as they went in.
     fn canonical_key(&self, pkcs8: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -468,6 +468,12 @@ def c_validate(a):
     return {"result": res.value or 0}
 
 
+def c_strong(a):
+    """Which passwords GSKit takes for strong ones. (The call: 1 is yes, 0 is no.)"""
+    km = Km()
+    return {"strong": [bool(km.lib.GSKKM_CheckPasswordStrength(b(p))) for p in a.password]}
+
+
 def c_strerror(a):
     """The names of GSKit's numbers."""
     lib = C.CDLL(os.path.join(find_lib_dir(), SSL_NAME))
@@ -663,6 +669,7 @@ def main():
 
     cmd("version", c_version, db=False, pw=False)
     cmd("strerror", c_strerror, ("--numbers", {"required": True}), db=False, pw=False)
+    cmd("strong", c_strong, ("password", {"nargs": "+"}), db=False, pw=False)
     cmd("create", c_create, stash, exp, ("--populate", {"action": "store_true"}),
         ("--fips", {"action": "store_true"}),
         help="the file name picks the type: *.kdb = CMS, *.p12 = PKCS#12")

@@ -84,6 +84,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
         return Err(Error::unsupported(format!("a {} store can't be swapped in", format.name())));
     }
     let mut store = loaded.store;
+    store.entries.iter_mut().for_each(|e| format.keep_unsaid(e));
     proved(&store, &job.ctx)?;
     let mut report =
         Edited { format: format.name(), warnings: std::mem::take(&mut store.warnings), ..Edited::default() };

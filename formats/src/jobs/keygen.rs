@@ -105,5 +105,8 @@ pub(super) fn free_label(store: &Store, format: &dyn Format, label: &str) -> Res
         return Ok(());
     }
     Err(Error::refused(format!("an entry has the label \"{label}\" already"))
-        .hint("choose another --label; keyferry renew makes a successor of a key that is there"))
+        .hint(
+            "choose another --label; of a key that waits keyferry request recreate writes the request again, and \
+             of another keyferry renew makes a successor",
+        ))
 }

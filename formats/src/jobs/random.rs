@@ -17,9 +17,10 @@ pub const LONGEST: usize = 128;
 
 /// A password of `length` characters, each drawn with the same chance.
 ///
-/// `strong`: by the rule that GSKit documents for its option of that name: at least 14 characters, among them a
-/// lower-case and an upper-case letter and a digit or special character; none more than three times; no more than
-/// two equal ones in a row. `Kind::Refused` for a length that can't be.
+/// `strong`: by the rule that GSKit 8 has for `-strong`: at least 14 characters, among them a lower-case and an
+/// upper-case letter and a digit or special character; none more than three times; no more than two equal ones in
+/// a row. So GSKCapiCmd's guide tells it, and so `GSKKM_CheckPasswordStrength` of GSKit 8.0.60.5 answers, which a
+/// test asks about each part. `Kind::Refused` for a length that can't be.
 pub fn password(length: usize, strong: bool, rng: &Rng) -> Result<Password> {
     let least = if strong { STRONG } else { 1 };
     if !(least..=LONGEST).contains(&length) {
@@ -52,7 +53,7 @@ fn draw(alphabet: &[u8], so_far: Option<&Zeroizing<Vec<u8>>>, rng: &Rng) -> Resu
     }
 }
 
-/// Whether GSKit's rule holds.
+/// Whether GSKit's rule holds; of characters that are not of ASCII, which GSKit lets pass, none may be there.
 pub fn is_strong(password: &[u8]) -> bool {
     let any = |is: &dyn Fn(&u8) -> bool| password.iter().any(is);
     password.len() >= STRONG

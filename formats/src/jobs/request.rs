@@ -593,6 +593,11 @@ pub fn renew(
         return Ok((Der::new(sign_request(pkcs8, &subject, job.digest)?), None));
     };
     let label = format!("{}{SUCCESSOR}", job.label);
+    free_label(store, format, &label).map_err(|e| {
+        e.hint(format!(
+            "keyferry request recreate writes the request of \"{label}\" again; keyferry request delete gives it up"
+        ))
+    })?;
     let new = NewRequest {
         label: &label,
         subject: &subject,
@@ -629,10 +634,21 @@ pub fn public_key(store: &Store, format: &dyn Format, label: &str) -> Result<Vec
     Ok(cert_fields(leaf)?.spki.to_vec())
 }
 
+/// The certificate that has come for the successor of `label`, if it is one of `certificates`.
+pub fn published(store: &Store, format: &dyn Format, label: &str, certificates: &[Der]) -> Option<Der> {
+    let own = successor(store, format, label).and_then(|at| store.entries.get(at)?.certificate());
+    own.filter(|c| certificates.contains(c)).cloned()
+}
+
+/// Where the successor of `label` stands.
+fn successor(store: &Store, format: &dyn Format, label: &str) -> Option<usize> {
+    let successor = format!("{label}{SUCCESSOR}");
+    store.entries.iter().position(|e| same_label(format, &e.label_text(), &successor))
+}
+
 /// Makes the successor of `label`, whose certificate has come, the key of that label.
 pub fn activate(store: &mut Store, format: &dyn Format, label: &str, now: i64) -> Result<Received> {
-    let successor = format!("{label}{SUCCESSOR}");
-    let place = store.entries.iter().position(|e| same_label(format, &e.label_text(), &successor));
+    let place = successor(store, format, label);
     let entry = place.and_then(|at| store.entries.get(at));
     let waiting = || {
         Error::refused(format!("nothing waits to follow \"{label}\"")).hint("keyferry renew makes a request")
@@ -643,7 +659,7 @@ pub fn activate(store: &mut Store, format: &dyn Format, label: &str, now: i64) -
         _ => None,
     };
     let Some(certificate) = signed.cloned() else {
-        return Err(Error::refused(format!("the certificate for \"{successor}\" has not come yet"))
+        return Err(Error::refused(format!("the certificate for \"{label}{SUCCESSOR}\" has not come yet"))
             .hint("keyferry renew --publish takes it in"));
     };
     let chain = match &entry.item {

@@ -226,7 +226,9 @@ impl<'a> Plan<'a> {
     /// The value of Java's trustedKeyUsage for a certificate on its own; none for one that isn't trusted.
     fn usages(&mut self, entry: &'a Entry, der: &[u8]) -> Option<Cow<'a, [u8]>> {
         let kept = entry.attrs.iter().find(|a| is_usage(a)).map(|a| &*a.value);
-        let Some(trust) = &entry.trust else { return Some(Cow::Borrowed(kept.unwrap_or(ANY_USAGE))) };
+        let Some(trust) = &entry.trust else {
+            return Some(Cow::Borrowed(kept.unwrap_or(ANY_USAGE))).filter(|set| !set.is_empty());
+        };
         if let Some(kept) = kept.filter(|k| trust::of_kept(k).as_ref() == Some(trust)) {
             return Some(Cow::Borrowed(kept));
         }
@@ -236,7 +238,7 @@ impl<'a> Plan<'a> {
                 (LossKind::Trust, "PKCS#12 can't say that it is distrusted; it is written as not trusted")
             }
             t if !has(t, Level::Anchor) && !has(t, Level::Peer) => {
-                (LossKind::Trust, "PKCS#12 can't say that it is not trusted, only leave that open")
+                (LossKind::Trust, "PKCS#12 can't say that it is not trusted, only leave that open: Java trusts it no longer, GSKit may")
             }
             t if raises(t, der) => {
                 (LossKind::TrustRaised, "Java trusts it for everything, whatever usages PKCS#12 names")

@@ -89,6 +89,12 @@ impl Format for P12 {
             .then(|| "a secret key without the name of its algorithm is no key to Java".to_owned())
     }
 
+    fn keep_unsaid(&self, entry: &mut Entry) {
+        if matches!(entry.item, Item::Cert(_)) && entry.trust.is_none() {
+            entry.attrs.push(trust::unmarked());
+        }
+    }
+
     fn detect(&self, probe: &Probe<'_>) -> Match {
         if is_pfx(probe.head) { Match::Yes } else { Match::No }
     }

@@ -7,7 +7,8 @@
 
 use crate::asn1::{self, Reader, Tag, Tlv, oid};
 use crate::error::Result;
-use crate::model::{Level, Purpose, Trust};
+use super::NAME;
+use crate::model::{Attr, Level, Purpose, Trust};
 use std::borrow::Cow;
 
 /// SET { anyExtendedKeyUsage }.
@@ -28,6 +29,12 @@ pub(super) fn of_usages(values: &Tlv<'_>) -> Result<Trust> {
         }
     }
     Ok(out)
+}
+
+/// What an entry has in place of the attribute where it is to stay without: Java trusts what has it, so that a
+/// certificate must not get it by the way.
+pub(super) fn unmarked() -> Attr {
+    Attr::new(NAME, oid::dotted(oid::JAVA_TRUSTED_KEY_USAGE), [])
 }
 
 /// The same for a SET as it was kept.

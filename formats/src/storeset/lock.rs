@@ -85,7 +85,11 @@ fn clear(store: &Path, locked: bool) {
         let ours = bytes.strip_prefix(prefix.as_encoded_bytes()).and_then(|r| r.strip_suffix(b".tmp"));
         // Six characters are what a staged file's name has; a file of somebody else's naming stays.
         let ours = ours.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
-        if ours && item.file_type().is_ok_and(|t| t.is_file()) && is_abandoned(&item.path(), locked) {
+        // A link of a set's exchange has no lock of its own: it is made by who holds the store's.
+        let dead_link = locked && item.file_type().is_ok_and(|t| t.is_symlink());
+        let dead_file =
+            || item.file_type().is_ok_and(|t| t.is_file()) && is_abandoned(&item.path(), locked);
+        if ours && (dead_link || dead_file()) {
             // What can't be removed does no harm.
             let _ = std::fs::remove_file(item.path());
         }

@@ -69,7 +69,8 @@ pub fn set_trust(store: &mut Store, format: &dyn Format, label: &str, wanted: &W
         Some(words) => {
             nss::words(entry) == words || (nss::words(entry).says_nothing() && words.says_nothing())
         }
-        None => entry.trust.as_ref() == Some(&trust),
+        // A format that can say no "not trusted" has said nothing of it.
+        None => entry.trust.clone().unwrap_or_default() == trust,
     };
     if same(entry) {
         return Ok(false);
