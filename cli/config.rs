@@ -37,7 +37,7 @@ pub struct Config {
     /// Where to write metrics for node_exporter's text file collector
     #[serde(default)]
     pub metrics: Option<PathBuf>,
-    /// How many sets of stores are worked on at once; 0: as many as there are cores
+    /// How many sets of stores are worked on at once; 0: four for each core, for most of the time they wait for the disk
     #[serde(default)]
     pub jobs: usize,
     /// How long the work on one set of stores may take, not counted the programs that run after it
