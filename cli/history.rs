@@ -4,6 +4,7 @@
 
 use crate::rebuilt::{Certificate, Report};
 use formats::jobs::list::sha256_hex;
+use formats::jobs::rebuild::Way;
 use formats::{Error, Kind};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Change {
     pub store: String,
-    /// `created`, `replaced`, `stopped`, `refused` or `failed`.
+    /// `created`, `replaced`, `staged`, `stopped`, `refused`, `failed`; `completed` or `taken back` after an interrupted run.
     pub outcome: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub added: Vec<Certificate>,
@@ -55,7 +56,8 @@ impl Entry {
     /// Whether it says nothing that `last` doesn't say.
     fn repeats(&self, last: &Entry) -> bool {
         let what = |e: &Entry| serde_json::to_string(&(&e.bundles, &e.approved, &e.stores)).ok();
-        let changed = self.stores.iter().any(|s| ["created", "replaced"].contains(&s.outcome.as_str()));
+        let changed =
+            self.stores.iter().any(|s| ["created", "replaced", "staged"].contains(&s.outcome.as_str()));
         !changed && what(self) == what(last)
     }
 }
@@ -64,10 +66,14 @@ impl Change {
     /// Of a store that was worked on.
     pub fn of(report: &Report) -> Option<Change> {
         let outcome = match (report.changed, report.created, report.stops.is_empty()) {
+            (true, ..) if report.staged.is_some() => "staged",
             (true, true, _) => "created",
             (true, false, _) => "replaced",
             (false, _, false) => "stopped",
-            _ => return None,
+            _ => match report.healed? {
+                Way::Forward => "completed",
+                Way::Back => "taken back",
+            },
         };
         Some(Change {
             store: report.store.clone(),

@@ -3,7 +3,7 @@
 use crate::place::shown;
 use crate::ui::{BOLD, DIM, GREEN, RED, Ui, YELLOW};
 use formats::error::Printable;
-use formats::jobs::rebuild::{Named, StoreReport};
+use formats::jobs::rebuild::{Mode, Named, StoreReport, Way};
 use formats::model::Loss;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -21,6 +21,12 @@ pub struct Report {
     pub created: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// The generation that was kept for later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<String>,
+    /// What an interrupted run had left half done was completed (forward) or taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed: Option<Way>,
     pub added: Vec<Certificate>,
     pub removed: Vec<Certificate>,
     pub keys: Vec<Certificate>,
@@ -85,6 +91,8 @@ impl Report {
             changed: store.changed,
             created: store.created,
             held: store.held,
+            staged: store.staged.as_ref().map(|p| shown(p)),
+            healed: store.healed,
             added: named(&store.added),
             removed: named(&store.removed),
             keys: named(&store.keys),
@@ -121,17 +129,23 @@ impl From<&Loss> for LossRow {
 
 impl Report {
     /// Prints it for people.
-    pub fn print(&self, ui: &Ui, dry_run: bool, out: &mut impl Write) -> std::io::Result<()> {
-        let verb = match (self.changed, self.created, dry_run) {
+    pub fn print(&self, ui: &Ui, mode: Mode, out: &mut impl Write) -> std::io::Result<()> {
+        let planned = mode == Mode::Plan;
+        let verb = match (self.changed, self.created, planned) {
+            (true, ..) if self.staged.is_some() => "staged",
             (false, ..) if self.held => "left as it is, for somebody went back from this bundle",
             (false, ..) if !self.stops.is_empty() => "stopped",
+            (false, ..) if self.healed == Some(Way::Forward) => "an interrupted update was completed",
+            (false, ..) if self.healed == Some(Way::Back) => "an interrupted update was taken back",
             (false, ..) => "unchanged",
             (true, true, false) => "created",
             (true, false, false) => "replaced",
             (true, true, true) => "would be created",
             (true, false, true) => "would be replaced",
         };
-        let saved = self.old.as_ref().map_or_else(String::new, |o| format!(" (old: {o})"));
+        let kept = [("old", &self.old), ("next", &self.staged)];
+        let kept = kept.iter().filter_map(|(what, at)| Some(format!(" ({what}: {})", at.as_ref()?)));
+        let saved: String = kept.collect();
         writeln!(out, "{}: {}: {verb}{saved}", Printable(&self.store), self.format)?;
         for stop in &self.stops {
             writeln!(out, "  {}", ui.paint(RED, &format!("! {}", Printable(&stop.detail))))?;

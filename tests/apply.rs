@@ -38,7 +38,7 @@ impl Machine {
         self.path(name).to_string_lossy().into_owned()
     }
 
-    fn openssl(&self, arguments: &[&str]) {
+    pub fn openssl(&self, arguments: &[&str]) {
         must(Command::new("openssl").args(arguments).current_dir(self.dir.path()));
     }
 
@@ -79,7 +79,7 @@ impl Machine {
         self.ours(&["bundle", "sign", "bundle.pem", "--key", "trust.key", "--password", "none"]);
     }
 
-    fn manifest(&self) -> Value {
+    pub fn manifest(&self) -> Value {
         serde_json::from_slice(&std::fs::read(self.path("bundle.pem.manifest.json")).unwrap()).unwrap()
     }
 
@@ -138,7 +138,7 @@ impl Machine {
     }
 }
 
-fn stamp(path: &Path) -> (u64, i64, i64) {
+pub fn stamp(path: &Path) -> (u64, i64, i64) {
     let meta = path.metadata().unwrap();
     (meta.ino(), meta.mtime(), meta.mtime_nsec())
 }

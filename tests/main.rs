@@ -30,5 +30,6 @@ mod keys;
 mod names;
 mod nss;
 mod oracle;
+mod stage;
 mod support;
 mod swap;

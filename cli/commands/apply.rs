@@ -1,6 +1,7 @@
 //! `keyferry apply`: all stores of a machine brought up to date, as the configuration says.
 
 use super::Program;
+use super::options::How;
 use crate::config::{Config, USUAL, span_of};
 use crate::error::{Failure, Result};
 use crate::fetch::{Ready, fetch};
@@ -11,6 +12,7 @@ use crate::sets::order::{Answer, BundleOrder, Order, StoreOrder};
 use crate::sets::plan::{Set, filled, sets};
 use crate::sets::run::run as run_sets;
 use formats::error::Printable;
+use formats::jobs::rebuild::Mode;
 use formats::query::time::rfc3339;
 use formats::{Error, Kind};
 use std::fmt::Write as _;
@@ -26,6 +28,10 @@ use std::path::{Path, PathBuf};
 ///
 /// What could do harm stops a store until somebody approves it: more removals than usual, new authorities, another
 /// key for a name that is known.
+///
+/// With --stage everything is done but the switch: the next generations are built, checked and kept as NAME.staged,
+/// and keyferry status shows them. --commit switches to them, a set at a time, all of its stores or none; where a
+/// bundle, a store or a staged generation has changed since, nothing of the set is switched, and the status is 6.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,9 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = USUAL)]
     config: PathBuf,
 
-    /// Say what would change, and change no store
-    #[arg(long, short = 'n')]
-    dry_run: bool,
+    #[command(flatten)]
+    how: How,
 
     /// Let pass what was looked at: a certificate's SHA-256, or all of removals, cas, second-keys
     #[arg(long, value_name = "WHAT")]
@@ -54,7 +59,8 @@ const EXAMPLES: &str = "\
 Examples:
   keyferry apply --dry-run
   keyferry apply
-  keyferry apply --approve 4b1c…e9";
+  keyferry apply --approve 4b1c…e9
+  keyferry apply --stage && keyferry status && keyferry apply --commit";
 
 /// Applies it.
 pub fn run(program: &Program, args: &Args) -> Result {
@@ -90,10 +96,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
                 if orders.len() < 4
                     || report.changed
                     || report.held
+                    || report.healed.is_some()
                     || !report.stops.is_empty()
                     || !report.notes.is_empty()
                 {
-                    report.print(&program.ui, args.dry_run, &mut out)?;
+                    report.print(&program.ui, args.how.mode(), &mut out)?;
                 }
             }
         }
@@ -111,7 +118,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         writeln!(out)?;
     }
     out.flush()?;
-    if !args.dry_run {
+    if args.how.mode() != Mode::Plan {
         record(program, &config, args, &bundles, &mut outcome, now);
     }
     outcome.end(program, orders.len() + failed.len())
@@ -135,13 +142,15 @@ fn alone(state: &Path) -> Result<std::fs::File> {
 
 fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Result<Order> {
     let first = set.stores.first();
-    let mut after: Vec<Vec<String>> = Vec::new();
+    let (mut after, mut probe) = (Vec::new(), Vec::new());
     let mut after_timeout_ms = 0;
     for store in &set.stores {
-        for argv in &store.rule.after {
-            let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
-            if !after.contains(&argv) {
-                after.push(argv);
+        for (all, own) in [(&mut after, &store.rule.after), (&mut probe, &store.rule.probe)] {
+            for argv in own {
+                let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
+                if !all.contains(&argv) {
+                    all.push(argv);
+                }
             }
         }
         after_timeout_ms = after_timeout_ms.max(span_of("after_timeout", &store.rule.after_timeout)?);
@@ -149,6 +158,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
     let stores = set.stores.iter().map(|store| {
         Ok(StoreOrder {
             store: store.path.clone(),
+            pointer: store.pointer.clone(),
             format: store.format.map(|f| f.name().to_owned()),
             roles: store.rule.roles.clone(),
             password: store.rule.password.as_ref().map(|p| filled(p, &store.stars)),
@@ -159,7 +169,9 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
             options: store.rule.options.clone(),
         })
     });
-    let programs = i64::try_from(after.len()).unwrap_or(i64::MAX).saturating_mul(after_timeout_ms);
+    // Those of `after` run once more where a probe fails.
+    let programs = i64::try_from(2 * after.len() + probe.len()).unwrap_or(i64::MAX);
+    let programs = programs.saturating_mul(after_timeout_ms);
     let limit_ms = span_of("limit", &config.limit)?.saturating_add(programs);
     Ok(Order {
         owner: set.owner.clone(),
@@ -178,9 +190,10 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         key_password: first.and_then(|s| Some(filled(s.rule.key_password.as_ref()?, &s.stars))),
         gates: config.gates.clone(),
         approve: args.approve.clone(),
-        dry_run: args.dry_run,
+        mode: args.how.mode(),
         ignore_hold: args.ignore_hold,
         after,
+        probe,
         after_timeout_ms: u64::try_from(after_timeout_ms).unwrap_or(60_000),
         limit_ms: u64::try_from(limit_ms).unwrap_or(u64::MAX),
     })

@@ -3,11 +3,12 @@
 use super::Program;
 use crate::config::{Config, USUAL};
 use crate::error::{Failure, Result};
-use crate::files::{PRIVATE, read, write_new};
+use crate::files::{PRIVATE, write_new};
 use formats::error::Printable;
-use formats::{Error, Kind, by_suffix};
+use formats::mq::{Named, SettingsFile};
+use formats::{Error, Kind};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Write a first configuration
 ///
@@ -43,10 +44,7 @@ Examples:
 pub fn run(program: &Program, args: &Args) -> Result {
     let mut stores = Vec::new();
     for path in &args.from {
-        let bytes =
-            read(path, 1 << 20)?.ok_or_else(|| Error::new(Kind::Read, "is not there").in_file(path))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let found = stores_of(&text, path.parent().unwrap_or(Path::new("/")));
+        let found = SettingsFile::open(path)?.stores();
         if found.is_empty() {
             return Err(Error::malformed("names no store")
                 .hint(
@@ -82,40 +80,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     Ok(())
 }
 
-/// A store that a file of MQ's names.
-#[derive(Debug, PartialEq, Eq)]
-struct Found {
-    /// What the file calls it: `cms.keystore`.
-    by: String,
-    path: PathBuf,
-    has_stash: bool,
-}
-
-/// The stores in a `keystore.conf` or an `mqclient.ini`: lines `key = value`, keys in any case. A path without an
-/// extension gets the one that MQ puts to it.
-fn stores_of(text: &str, folder: &Path) -> Vec<Found> {
-    const KEYS: [(&str, &str); 4] = [
-        ("cms.keystore", "kdb"),
-        ("jks.keystore", "jks"),
-        ("jceks.keystore", "jceks"),
-        ("sslkeyrepository", "kdb"),
-    ];
-    let lines = text.lines().filter_map(|l| l.split_once('='));
-    let found = lines.filter_map(|(key, value)| {
-        let (key, value) = (key.trim(), value.trim());
-        let (_, suffix) = KEYS.iter().find(|(k, _)| k.eq_ignore_ascii_case(key))?;
-        let mut path = folder.join(value);
-        if by_suffix(&path).is_none() {
-            let whole = PathBuf::from(format!("{}.{suffix}", path.display()));
-            // Users write names of Java stores with any extension or none.
-            path = if *suffix == "kdb" || whole.exists() || !path.exists() { whole } else { path };
-        }
-        Some(Found { by: key.to_owned(), has_stash: *suffix == "kdb", path })
-    });
-    found.filter(|f| !f.path.as_os_str().is_empty()).collect()
-}
-
-fn configuration(source: &str, verify: &str, stores: &[Found]) -> String {
+fn configuration(source: &str, verify: &str, stores: &[Named]) -> String {
     // A JSON string is a basic string of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut text = format!(
@@ -125,8 +90,8 @@ fn configuration(source: &str, verify: &str, stores: &[Found]) -> String {
     );
     for store in stores {
         let path = store.path.to_string_lossy();
-        text.push_str(&format!("\n# {}\n[[store]]\npath = {}\n", store.by, quoted(&path)));
-        if !store.has_stash {
+        text.push_str(&format!("\n# {}\n[[store]]\npath = {}\n", store.setting, quoted(&path)));
+        if store.format != "kdb" {
             let password = format!("file:{path}.pw");
             text.push_str(&format!(
                 "# A file of yours with the store's password on its first line, mode 0600.\npassword = {}\n",
@@ -140,16 +105,15 @@ fn configuration(source: &str, verify: &str, stores: &[Found]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use formats::mq::Settings;
+    use std::path::Path;
 
     #[test]
-    fn stores_are_found_under_any_spelling() {
-        let text = "# AMS\r\nCMS.Keystore = /home/ann/.mqs/ann\r\ncms.certificate = ann\njks.keystore=/home/ann/ann.jks\n\
-                    jks.encrypted = no\nSSL:\n   SSLKeyRepository=keys/client\n";
-        let found = stores_of(text, Path::new("/var/mqm"));
-        let paths: Vec<_> = found.iter().map(|f| f.path.to_string_lossy().into_owned()).collect();
-        assert_eq!(paths, ["/home/ann/.mqs/ann.kdb", "/home/ann/ann.jks", "/var/mqm/keys/client.kdb"]);
-        let text = configuration("/srv/\"b\".pem", "none", &found);
+    fn it_is_a_configuration() {
+        let text = "CMS.Keystore = /home/ann/.mqs/ann\r\njks.keystore=/home/ann/ann.jks\r\n";
+        let settings = Settings::parse(Path::new("keystore.conf"), text.into());
+        let text = configuration("/srv/\"b\".pem", "none", &settings.stores(Path::new("/var/mqm")));
         let config = Config::parse(&text.replace("/srv/\\\"b\\\".pem", "/srv/b.pem"));
-        assert!(config.is_ok_and(|c| c.store.len() == 3), "{text}");
+        assert!(config.is_ok_and(|c| c.store.len() == 2), "{text}");
     }
 }

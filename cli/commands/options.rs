@@ -1,9 +1,10 @@
-//! Options that several commands share: those of the formats, `--to`, `--allow-loss`.
+//! Options that several commands share: those of the formats, `--to`, `--allow-loss`, how far a rebuild goes.
 
 use crate::error::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use formats::jobs::AllowLoss;
+use formats::jobs::rebuild::Mode;
 use formats::model::LossKind;
 use formats::{FORMATS, Format, Opt, Options, by_name};
 
@@ -15,6 +16,34 @@ impl FormatOptions {
     /// The values that were given.
     pub fn values(&self) -> &Options {
         &self.0
+    }
+}
+
+/// How far a rebuild goes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct How {
+    /// Say what would change, and change no store
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Build and check, keep the next generation beside each store, and change no store
+    #[arg(long, conflicts_with = "dry_run")]
+    stage: bool,
+
+    /// Switch to what --stage kept, where nothing has changed since (else status 6)
+    #[arg(long, conflicts_with_all = ["dry_run", "stage"])]
+    commit: bool,
+}
+
+impl How {
+    /// As the job takes it.
+    pub fn mode(self) -> Mode {
+        match (self.dry_run, self.stage, self.commit) {
+            (true, ..) => Mode::Plan,
+            (_, true, _) => Mode::Stage,
+            (.., true) => Mode::Commit,
+            _ => Mode::Replace,
+        }
     }
 }
 

@@ -5,14 +5,16 @@ use super::rollback::file;
 use crate::error::Result;
 use crate::place::{StoreArg, shown};
 use crate::time::span;
-use formats::storeset::{self, Lock};
+use formats::jobs::rebuild::prune;
+use formats::storeset::Lock;
 use std::ffi::OsString;
 use std::io::Write;
 
 /// Delete old generations that are no longer needed
 ///
 /// One goes when more than --keep newer ones exist and it is older than --older-than. What went is printed.
-/// An old generation holds the same private keys as its store.
+/// An old generation holds the same private keys as its store. A staged generation stays, unless the store has
+/// changed since it was built: then nothing can switch to it any more.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -43,8 +45,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let now = program.session()?.now_ms;
     // A dry run writes nothing, not even a lock file.
     let _lock = if args.dry_run { None } else { Some(Lock::take(&path)?) };
-    let gone = storeset::prune(&path, args.keep, args.older_than, now, args.dry_run)
-        .map_err(|e| e.in_file(&path))?;
+    let gone = prune(&path, args.keep, args.older_than, now, args.dry_run).map_err(|e| e.in_file(&path))?;
     let mut out = program.ui.out();
     for generation in &gone {
         writeln!(out, "{}", shown(generation))?;

@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::convert::say_losses;
-use super::options::{FormatOptions, LossOptions};
+use super::options::{FormatOptions, How, LossOptions};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::rebuilt::Report;
@@ -45,9 +45,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 2)]
     keep: usize,
 
-    /// Say what would change, and write nothing
-    #[arg(long, short = 'n')]
-    dry_run: bool,
+    #[command(flatten)]
+    how: How,
 
     /// Run this after a change, with the shell; if it fails, the old stores are put back
     #[arg(long, value_name = "CMD")]
@@ -120,6 +119,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
             .zip(&secrets)
             .map(|(s, secrets)| Target {
                 path: &s.path,
+                pointer: None,
                 format: s.format,
                 ctx: Ctx { secrets, options: args.options.values(), session: &session },
                 roles: None,
@@ -134,7 +134,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         key: opened_key
             .as_ref()
             .map(|o| KeySource { input: o.input(args, &session), label: key_label.clone().flatten() }),
-        dry_run: args.dry_run,
+        mode: args.how.mode(),
         on_step: &on_step,
         after: &after,
     })?;
@@ -179,7 +179,7 @@ fn finish(program: &Program, args: &Args, done: &Rebuilt) -> Result {
         writeln!(out)?;
     } else {
         for store in &done.stores {
-            Report::for_people(store).print(&program.ui, args.dry_run, &mut out)?;
+            Report::for_people(store).print(&program.ui, args.how.mode(), &mut out)?;
         }
     }
     Ok(out.flush()?)

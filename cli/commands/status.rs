@@ -11,14 +11,17 @@ use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::list::{Row, row};
+use formats::jobs::rebuild::{Waiting, Way, current, folders, waiting};
 use formats::jobs::{Input, load};
 use formats::model::ItemKind;
 use formats::query::time::rfc3339;
 use formats::storeset::{Generation, generations};
 use formats::{Ctx, Error, Options, Session};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Show a store's keys, generations and last update
@@ -55,6 +58,12 @@ struct Status {
     #[serde(flatten)]
     content: Option<Content>,
     generations: Vec<Old>,
+    /// The generation that waits to become the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staged: Option<Staged>,
+    /// A run was cut off while it switched the store's set; the next one goes this way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<Way>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<serde_json::Value>,
 }
@@ -76,6 +85,37 @@ struct Old {
     saved: String,
 }
 
+/// A generation that waits.
+#[derive(Serialize)]
+struct Staged {
+    path: String,
+    /// When it was built.
+    time: String,
+    /// The digest of the inputs that it was built from.
+    inputs: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<u64>,
+    /// SHA-256 of the store that it was built from; of a folder, what tells its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
+    /// The store and the staged files are still as they were then.
+    fits: bool,
+}
+
+impl From<&Waiting> for Staged {
+    fn from(waiting: &Waiting) -> Self {
+        let record = &waiting.staged.note.record;
+        Staged {
+            path: shown(&waiting.staged.path()),
+            time: record.time.clone(),
+            inputs: record.inputs.clone(),
+            serial: record.serial,
+            store: waiting.staged.member().and_then(|m| m.base.clone()),
+            fits: waiting.fits,
+        }
+    }
+}
+
 /// Thirty days, in seconds.
 const SOON: i64 = 30 * 86_400;
 
@@ -89,6 +129,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     let mut given = program.given().password.to_vec();
     let mut failed = None;
+    // Where stores were first that are in folders of their own now.
+    let mut homes: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     if stores.is_empty() {
         let config = Config::read(&args.config)?;
         let (sets, errors) = sets(&config)?;
@@ -97,8 +139,17 @@ pub fn run(program: &Program, args: &Args) -> Result {
             failed = Some(e.kind());
         }
         for store in sets.iter().flat_map(|s| &s.stores) {
-            let arg =
-                StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
+            let path =
+                match store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path)) {
+                    Ok(path) => path,
+                    Err(e) => {
+                        crate::error::report(ui, &e);
+                        failed = Some(e.kind());
+                        continue;
+                    }
+                };
+            homes.extend(store.pointer.is_some().then(|| (path.clone(), store.path.clone())));
+            let arg = StoreArg { text: path.clone().into(), format: store.format, path };
             let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
             given.extend(spec.map(|s| format!("{}={s}", arg.name())));
             stores.push(arg);
@@ -110,7 +161,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut all = Vec::new();
     for store in &stores {
         let path = file(store)?;
-        let (status, error) = status(store, &path, &passwords, &session);
+        let home = homes.get(&store.path).unwrap_or(&path);
+        let (status, error) = status(store, &path, home, &passwords, &session);
         if let Some(e) = error {
             ui.store_error(&status.store, &e);
             failed = Some(e.kind());
@@ -136,20 +188,47 @@ pub fn run(program: &Program, args: &Args) -> Result {
 fn status(
     store: &StoreArg,
     path: &Path,
+    home: &Path,
     passwords: &Passwords<'_>,
     session: &Session,
 ) -> (Status, Option<Error>) {
     let (content, read) = apart(content(store, passwords, session));
     let (old, listed) = apart(generations(path));
-    let old = old.unwrap_or_default().iter().map(Old::from).collect();
-    let status = Status { store: store.name(), content, generations: old, last_update: last_update(path) };
-    (status, read.or(listed))
+    let mut old: Vec<_> = old.unwrap_or_default().iter().map(Old::from).collect();
+    if home != path {
+        old.extend(
+            folders(home)
+                .unwrap_or_default()
+                .iter()
+                .filter(|(_, f)| !path.starts_with(f))
+                .map(Old::of_folder),
+        );
+    }
+    let (waits, looked) = apart(waiting(home));
+    let waits = waits.flatten();
+    let status = Status {
+        store: store.name(),
+        content,
+        generations: old,
+        staged: waits.as_ref().map(Staged::from),
+        interrupted: waits.and_then(|w| w.interrupted),
+        last_update: last_update(path),
+    };
+    (status, read.or(listed).or(looked))
 }
 
 fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
     match result {
         Ok(value) => (Some(value), None),
         Err(e) => (None, Some(e)),
+    }
+}
+
+impl Old {
+    /// A generation that a settings file has led to.
+    fn of_folder((_, folder): &(u64, PathBuf)) -> Self {
+        let saved = folder.metadata().map_or(0, |m| m.ctime());
+        Old { path: shown(folder), saved: rfc3339(saved) }
     }
 }
 
@@ -224,6 +303,27 @@ fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
     }
     for old in &status.generations {
         writeln!(out, "  old {}  saved {}", old.path, old.saved)?;
+    }
+    if let Some(staged) = &status.staged {
+        let serial = staged.serial.map_or_else(String::new, |s| format!("  serial {s}"));
+        writeln!(out, "  staged {}  built {}{serial}", staged.path, Printable(&staged.time))?;
+        writeln!(out, "    from {}", Printable(&staged.inputs))?;
+        writeln!(
+            out,
+            "    and the store {}",
+            Printable(staged.store.as_deref().unwrap_or("that was not there"))
+        )?;
+        if !staged.fits && status.interrupted.is_none() {
+            let text = "the store or the staged files have changed since; keyferry prune deletes it";
+            writeln!(out, "    {}", ui.paint(YELLOW, text))?;
+        }
+    }
+    if let Some(way) = status.interrupted {
+        let text = match way {
+            Way::Forward => "an update of its set was interrupted; the next run completes it",
+            Way::Back => "an update of its set was interrupted; the next run takes it back",
+        };
+        writeln!(out, "  {}", ui.paint(RED, text))?;
     }
     if let Some(serde_json::Value::Object(record)) = &status.last_update {
         writeln!(out, "  last update:")?;

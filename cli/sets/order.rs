@@ -21,10 +21,12 @@ pub struct Order {
     pub gates: GateRules,
     /// What was approved: `removals`, `cas`, `second-keys`, or fingerprints.
     pub approve: Vec<String>,
-    pub dry_run: bool,
+    pub mode: formats::jobs::rebuild::Mode,
     /// Go on to what somebody went back from.
     pub ignore_hold: bool,
     pub after: Vec<Vec<String>>,
+    /// Run after those of `after`.
+    pub probe: Vec<Vec<String>>,
     pub after_timeout_ms: u64,
     /// When whoever started the worker ends it, in milliseconds from its start.
     pub limit_ms: u64,
@@ -35,6 +37,8 @@ pub struct Order {
 pub struct StoreOrder {
     /// `FORMAT:PATH` or `PATH`.
     pub store: PathBuf,
+    /// The settings file that leads to it.
+    pub pointer: Option<PathBuf>,
     /// The name of its format, where that is said.
     pub format: Option<String>,
     /// Names of roles.

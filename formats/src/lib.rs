@@ -24,6 +24,7 @@ pub mod jobs;
 mod kdb;
 mod loose;
 pub mod model;
+pub mod mq;
 pub mod nss;
 mod p12;
 mod p7b;

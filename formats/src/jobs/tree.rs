@@ -7,6 +7,7 @@ use crate::context::{Ctx, Options, Secrets, Session};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FORMATS, Format, Match, detect};
 use crate::place::{FileFacts, Probe, Source};
+use crate::storeset::is_leftover;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -203,15 +204,6 @@ fn walk(tree: &Tree<'_>, out: SyncSender<Batch>, pace: &Pace) {
     let _ = out.send(together);
 }
 
-/// What this program leaves beside stores: old generations, locks, temporary files, records.
-fn is_leftover(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let numbered = name
-        .rsplit_once(".old-")
-        .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    numbered || name.ends_with(".lock") || name.ends_with(".tmp") || name.ends_with(".update.json")
-}
-
 /// What is done with each store.
 type Look<'a, T> = &'a (dyn Fn(&Found<'_>) -> Result<T> + Sync);
 
@@ -344,15 +336,5 @@ mod tests {
             pace.stop();
             assert_eq!(waits.join().ok(), Some(false));
         });
-    }
-
-    #[test]
-    fn leftovers_by_name() {
-        for yes in ["a.jks.old-3", "a.jks.lock", ".a.jks.x1.tmp", "a.jks.update.json"] {
-            assert!(is_leftover(yes.as_ref()), "{yes}");
-        }
-        for no in ["a.jks", "old-3", "a.old-", "a.old-x", "lock"] {
-            assert!(!is_leftover(no.as_ref()), "{no}");
-        }
     }
 }

@@ -62,6 +62,18 @@ impl Staging {
         }
     }
 
+    /// Of files that were written and checked before: for `storeset`.
+    pub(crate) fn of_files(
+        target: &Path,
+        files: Vec<(Option<String>, NamedTempFile)>,
+        gone: Vec<String>,
+    ) -> Self {
+        let staged =
+            |(suffix, temp)| Staged { suffix, body: Body::File { temp, gathered: Gathered::default() } };
+        let files = files.into_iter().map(staged).collect();
+        Staging { files, gone, ..Staging::beside(target) }
+    }
+
     /// The store's own file, to be written from the start. Asking again continues it.
     pub fn file(&mut self) -> Result<StagedFile<'_>> {
         self.open(None)

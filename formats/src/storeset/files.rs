@@ -2,13 +2,13 @@
 
 use super::{attributes, folder, temp_prefix};
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 use zeroize::Zeroizing;
 
 /// How much is copied or compared at a time.
@@ -85,15 +85,27 @@ pub(super) fn put_in_place(from: &Path, to: &Path, store: &Path) -> io::Result<(
     {
         return Ok(());
     }
+    replace(second_temporary_name(from, store)?, to)
+}
+
+/// A second name beside `store` for `from`, temporary, or that of a copy.
+fn second_temporary_name(from: &Path, store: &Path) -> io::Result<TempPath> {
     let linked = tempfile::Builder::new()
         .prefix(&temp_prefix(store))
         .suffix(".tmp")
         .make_in(folder(store), |path| std::fs::hard_link(from, path));
-    let temp = match linked {
-        Err(e) if no_links(&e) => copied(&File::open(from)?, store)?,
-        linked => linked?.into_temp_path(),
-    };
-    replace(temp, to)
+    match linked {
+        Err(e) if no_links(&e) => copied(&File::open(from)?, store),
+        linked => Ok(linked?.into_temp_path()),
+    }
+}
+
+/// The same, opened, with the lock by which others see that this run is alive.
+pub(super) fn second_temporary(from: &Path, store: &Path) -> io::Result<NamedTempFile> {
+    let path = second_temporary_name(from, store)?;
+    let file = File::open(&path)?;
+    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    Ok(NamedTempFile::from_parts(file, path))
 }
 
 /// The rename over what is there.

@@ -27,6 +27,16 @@ pub struct Generation {
     pub saved_ms: i64,
 }
 
+impl Generation {
+    /// Whether it is the store as it was when this was noted of it (see [`super::Member::base`]).
+    pub fn is(&self, base: &str) -> bool {
+        match self.file.is_dir() {
+            true => in_place::is_of_state(&self.file, base),
+            false => super::digest(&self.file).is_ok_and(|d| d == base),
+        }
+    }
+}
+
 /// The old generations of a store, newest first.
 pub fn generations(store: &Path) -> Result<Vec<Generation>> {
     let Some(name) = store.file_name() else { return Ok(Vec::new()) };

@@ -163,12 +163,18 @@ fn put_back(store: &Path, in_place: &dyn InPlace, copy: &Path) -> Result<()> {
 
 /// Brings a store back that is gone, from a copy of it.
 pub(super) fn bring_back(store: &Path, copy: &Path, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
+    let how = commit::Commit { store, expected: None, content: None, companions: &[], on_step };
+    commit::commit(copied(store, copy, &[MARK])?, &how).map(drop)
+}
+
+/// A store staged with the files of the folder `copy`, without those called `except`.
+pub(super) fn copied(store: &Path, copy: &Path, except: &[&str]) -> Result<Staging> {
     let unread = |e| failed("can't be copied", e).in_file(copy);
     let mut staging = Staging::beside(store);
     let to = staging.folder()?;
     for item in std::fs::read_dir(copy).map_err(unread)? {
         let item = item.map_err(unread)?;
-        if item.file_name() == MARK || !item.file_type().map_err(unread)?.is_file() {
+        if except.iter().any(|e| item.file_name() == *e) || !item.file_type().map_err(unread)?.is_file() {
             continue;
         }
         let mut from = File::open(item.path()).map_err(unread)?;
@@ -176,8 +182,12 @@ pub(super) fn bring_back(store: &Path, copy: &Path, on_step: &dyn Fn(Step) -> Re
         std::io::copy(&mut from, &mut new).map_err(unread)?;
     }
     give(to, copy);
-    let how = commit::Commit { store, expected: None, content: None, companions: &[], on_step };
-    commit::commit(staging, &how).map(drop)
+    Ok(staging)
+}
+
+/// Whether a generation holds what the store held in that state (see [`InPlace::state`]).
+pub(super) fn is_of_state(copy: &Path, state: &str) -> bool {
+    read_mark(copy).as_deref() == Some(state)
 }
 
 /// Whether `copy` is what the store holds now, by its mark and by its contents.
@@ -217,7 +227,7 @@ fn save(store: &Path, in_place: &dyn InPlace) -> Result<Copied> {
     Err(Error::new(Kind::Write, "no number is free for an old generation").in_file(store))
 }
 
-fn move_to_free(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn move_to_free(from: &Path, to: &Path) -> std::io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         // A file system that doesn't know the flag.
@@ -241,7 +251,7 @@ fn give(to: &Path, like: &Path) {
     owner(to);
 }
 
-fn sync_all(folder: &Path) -> std::io::Result<()> {
+pub(super) fn sync_all(folder: &Path) -> std::io::Result<()> {
     for item in std::fs::read_dir(folder)? {
         File::open(item?.path())?.sync_all()?;
     }
@@ -279,15 +289,19 @@ pub(super) fn saved_ms(path: &Path) -> Option<i64> {
 
 /// Deletes a copy; first its name, so that what is left of it when that is interrupted is no generation.
 pub(super) fn delete(path: &Path) -> std::io::Result<()> {
+    // The name that the next run clears away: of the store that it is a generation of.
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    discard(path, &path.with_file_name(name.rsplit_once(".old-").map_or(&*name, |(store, _)| store)))
+}
+
+/// Deletes a folder of files that belongs to `store`, first its name. One with a folder in it isn't ours.
+pub(super) fn discard(path: &Path, store: &Path) -> std::io::Result<()> {
     let items = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
     if items.iter().any(|i| i.file_type().is_ok_and(|t| t.is_dir())) {
         return Err(std::io::Error::new(ErrorKind::DirectoryNotEmpty, "there is a folder in it"));
     }
-    // The name that the next run clears away: of the store that it is a generation of.
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let store = path.with_file_name(name.rsplit_once(".old-").map_or(&*name, |(store, _)| store));
     let gone = tempfile::Builder::new()
-        .prefix(&super::temp_prefix(&store))
+        .prefix(&super::temp_prefix(store))
         .suffix(".new.tmp")
         .make_in(folder(path), |to| move_to_free(path, to))?;
     // Dropping it would take it for a file.

@@ -21,14 +21,16 @@ mod in_place;
 mod lock;
 mod record;
 mod set;
+mod staged;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Commit, Committed, commit, not_put_back};
+pub use commit::{Commit, Committed, commit, commit_apart, not_put_back};
 pub use generations::{Generation, Rollback, generations, prune, rollback};
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::{Hold, Record};
+pub use staged::{Member, Note, Staged, digest, place as staged_place};
 
 use crate::error::{Error, Kind, Result};
 use std::fs::File;
@@ -106,6 +108,16 @@ pub fn replaceable(path: &Path) -> Result<()> {
         Some(meta) if !meta.is_file() => Err(Error::new(Kind::Read, "is a folder").in_file(path)),
         _ => Ok(()),
     }
+}
+
+/// Whether a name is of what this program leaves beside stores: old and staged generations, locks, temporary files,
+/// records.
+pub fn is_leftover(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let numbered = name
+        .rsplit_once(".old-")
+        .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    numbered || [".lock", ".tmp", ".update.json", ".staged"].iter().any(|end| name.ends_with(end))
 }
 
 /// What the names of temporary files of `store` begin with: `.NAME.`.

@@ -525,3 +525,13 @@ fn names_that_a_killed_run_left_as_links_are_files_again() {
         assert_eq!(names(dir.path()), [others, lock, after].concat(), "{flipped}");
     }
 }
+
+#[test]
+fn leftovers_by_name() {
+    for yes in ["a.jks.old-3", "a.jks.lock", ".a.jks.x1.tmp", "a.jks.update.json", "a.jks.staged"] {
+        assert!(is_leftover(yes.as_ref()), "{yes}");
+    }
+    for no in ["a.jks", "old-3", "a.old-", "a.old-x", "lock"] {
+        assert!(!is_leftover(no.as_ref()), "{no}");
+    }
+}

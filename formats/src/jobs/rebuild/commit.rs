@@ -1,14 +1,19 @@
 //! Staged stores moved into place, all or none.
 
-use super::located::{Located, Staged};
+use super::located::{Located, Next};
+use super::pointed::{self, Prepared};
 use super::{Rebuild, StoreReport};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::format::Format;
 use crate::model::Store;
+use crate::place::{Identity, Staging};
 use crate::storeset::{self, Step};
+use std::path::{Path, PathBuf};
 
-pub(super) type Built<'a> = (Located<'a>, [u8; 32], Option<Staged>, StoreReport);
+pub(super) type Built<'a> = (Located<'a>, [u8; 32], Option<Next>, StoreReport);
 
-/// Moves every staged store into place. When one fails, those before it are put back.
+/// Moves every staged store into place. When one fails, those before it are put back. Stores that a settings file leads
+/// to come last, together.
 ///
 /// What comes after the swaps (records, pruning) is not worth an error: the stores are the new ones.
 pub(super) fn commit_all(
@@ -16,36 +21,34 @@ pub(super) fn commit_all(
     built: &mut [Built<'_>],
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let mut done = Vec::new();
-    for (place, digest, staged, report) in built.iter_mut() {
-        match staged.take() {
-            None | Some(Staged::Refused) => {}
-            // Nothing to write, but the next run need not find that out again.
-            Some(Staged::Same) => warn(place.record(job, digest), warnings),
-            Some(Staged::InPlace(wanted)) => match change(place, &wanted, job.on_step) {
-                Ok(changed) => {
-                    report.old = changed.as_ref().map(|c| c.old().to_owned());
-                    done.extend(changed.map(Done::Changed));
-                }
-                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
-            },
-            Some(Staged::Ready(staging)) => {
-                let how = storeset::Commit {
-                    store: &place.path,
-                    expected: place.identity,
-                    content: place.current.as_ref().and_then(|c| c.bytes().ok()).map(|b| &b[..]),
-                    companions: place.format.companions(),
-                    on_step: job.on_step,
-                };
-                match storeset::commit(staging, &how) {
-                    Ok(committed) => {
-                        report.old.clone_from(&committed.old);
-                        done.push(Done::Swapped(committed));
-                    }
-                    Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
-                }
-            }
+    for (_, _, next, _) in built.iter() {
+        if let Some(Next::Waiting(staged)) = next {
+            staged.begin()?;
         }
+    }
+    let mut done = Vec::new();
+    let mut apart = Vec::new();
+    for (place, digest, next, report) in built.iter_mut() {
+        let moved = match next.take() {
+            // Nothing to write, but the next run need not find that out again.
+            Some(Next::Same) => {
+                warn(place.record(job, digest), warnings);
+                Ok(None)
+            }
+            Some(next) => move_one(place, next, job.on_step, &mut apart),
+            None => Ok(None),
+        };
+        match moved {
+            Ok(moved) => {
+                report.old = moved.as_ref().and_then(Done::old);
+                done.extend(moved);
+            }
+            Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
+        }
+    }
+    match pointed::switch(&mut apart, job.on_step) {
+        Ok(switched) => done.extend(switched),
+        Err(e) => return Err(take_back(done, e)),
     }
     if !done.is_empty()
         && let Err(e) = (job.after)()
@@ -53,9 +56,21 @@ pub(super) fn commit_all(
         return Err(take_back(done, e));
     }
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
+        if let Some(now) = apart.iter().find(|p| p.from == place.path) {
+            report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
+        }
+        // What was kept for this store has taken its place, or fits it no more.
+        if let Some(staged) = storeset::Staged::read(place.home()) {
+            warn(staged.delete(), warnings);
+        }
         warn(place.record(job, digest), warnings);
-        let now = place.target.ctx.session.now_ms;
-        match storeset::prune(&place.path, place.target.keep, place.target.retention_ms, now, false) {
+        let (keep, retention, now) =
+            (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);
+        let pruned = match &place.pointed {
+            Some(pointed) => pointed::prune(pointed, keep, retention, now),
+            None => storeset::prune(&place.path, keep, retention, now, false),
+        };
+        match pruned {
             Ok(pruned) => report.pruned = pruned,
             Err(e) => warn(Err(e), warnings),
         }
@@ -63,32 +78,118 @@ pub(super) fn commit_all(
     Ok(())
 }
 
-fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
-    warnings.extend(outcome.err().map(|e| e.to_string()));
-}
-
-/// Something that can be taken back.
-enum Done<'a> {
-    Swapped(storeset::Committed),
-    /// A store that was changed where it is.
-    Changed(storeset::Changed<'a>),
-}
-
-impl Done<'_> {
-    fn undo(self) -> Result<()> {
-        match self {
-            Done::Swapped(committed) => committed.undo(),
-            Done::Changed(changed) => changed.undo(),
+/// Moves one store into place; one that a settings file leads to is prepared for that.
+fn move_one(
+    place: &Located<'_>,
+    next: Next,
+    on_step: &dyn Fn(Step) -> Result<()>,
+    apart: &mut Vec<Prepared>,
+) -> Result<Option<Done<'static>>> {
+    let staging = match next {
+        Next::Same | Next::Refused => return Ok(None),
+        Next::InPlace(wanted) => return Ok(change(place, &wanted, on_step)?.map(Done::Changed)),
+        Next::Waiting(staged) if place.pointed.is_none() => {
+            return switch(&staged, &place.path, &place.seen(), on_step).map(Some);
+        }
+        Next::Waiting(staged) => staged.open()?,
+        Next::Ready(staging) => staging,
+    };
+    match &place.pointed {
+        None => swap(staging, &place.path, &place.seen(), on_step).map(Some),
+        Some(pointed) => {
+            apart.push(pointed::prepare(place, pointed, staging, on_step)?);
+            Ok(None)
         }
     }
 }
 
+pub(super) fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
+    warnings.extend(outcome.err().map(|e| e.to_string()));
+}
+
+/// Something that can be taken back.
+pub(super) enum Done<'a> {
+    Swapped(storeset::Committed),
+    /// A store that was changed where it is.
+    Changed(storeset::Changed<'a>),
+    /// A settings file that leads to the generations in these folders.
+    Pointed(storeset::Committed, Vec<PathBuf>),
+}
+
+impl Done<'_> {
+    /// The saved old generation.
+    fn old(&self) -> Option<PathBuf> {
+        match self {
+            Done::Swapped(committed) => committed.old.clone(),
+            Done::Changed(changed) => Some(changed.old().to_owned()),
+            Done::Pointed(..) => None,
+        }
+    }
+
+    fn undo(self) -> Result<()> {
+        match self {
+            Done::Swapped(committed) => committed.undo(),
+            Done::Changed(changed) => changed.undo(),
+            Done::Pointed(committed, folders) => {
+                committed.undo()?;
+                folders.iter().for_each(|f| pointed::discard(f));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A store as it was seen, so that nobody's change is lost.
+pub(super) struct Seen<'a> {
+    pub format: &'static dyn Format,
+    pub identity: Option<Identity>,
+    pub content: Option<&'a [u8]>,
+}
+
+/// Moves what was staged into the place of a store.
+fn swap(
+    staging: Staging,
+    store: &Path,
+    seen: &Seen<'_>,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<Done<'static>> {
+    let how = storeset::Commit {
+        store,
+        expected: seen.identity,
+        content: seen.content,
+        companions: seen.format.companions(),
+        on_step,
+    };
+    storeset::commit(staging, &how).map(Done::Swapped)
+}
+
+/// Makes what was kept the current store. The folder that keeps it stays.
+pub(super) fn switch(
+    staged: &storeset::Staged,
+    store: &Path,
+    seen: &Seen<'_>,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<Done<'static>> {
+    let Some(in_place) = seen.format.in_place().filter(|_| store.is_dir() && seen.identity.is_none()) else {
+        return swap(staged.open()?, store, seen, on_step);
+    };
+    let base = staged.member().and_then(|m| m.base.as_deref());
+    let changed = storeset::change(store, in_place, on_step, |before| {
+        if base != Some(&*in_place.state(store)?) {
+            return Err(Error::new(Kind::Busy, "was changed by another program meanwhile").in_file(store));
+        }
+        before()?;
+        in_place.restore(store, &staged.path(), &|_| Ok(()))
+    })?;
+    changed.map(Done::Changed).ok_or_else(|| Error::new(Kind::Write, "nothing was changed"))
+}
+
 /// Changes a store where it is.
-fn change<'a>(
+fn change(
     place: &Located<'_>,
     wanted: &Store,
     on_step: &dyn Fn(Step) -> Result<()>,
-) -> Result<Option<storeset::Changed<'a>>> {
+) -> Result<Option<storeset::Changed<'static>>> {
     let Some(in_place) = place.format.in_place() else {
         return Err(Error::unsupported("a store of this format can't be changed in place"));
     };
@@ -99,7 +200,7 @@ fn change<'a>(
 
 /// Takes commits back, the last first. The failure that led to it is reported; what can't be put back is
 /// said with it.
-fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
+pub(super) fn take_back(done: Vec<Done<'_>>, cause: Error) -> Error {
     let failed = done.into_iter().rev().filter_map(|c| c.undo().err());
     failed.fold(cause, |cause, e| {
         let place = cause.place().path.clone();

@@ -1,9 +1,11 @@
 //! A store to rebuild, as it is now, and its next form beside it.
 
+use super::commit::Seen;
 use super::compare::{compare, is_same};
+use super::pointed::{self, Pointed};
 use super::policy;
 use super::wanted::Wanted;
-use super::{Rebuild, StoreReport, Target};
+use super::{Mode, Rebuild, StoreReport, Target};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, detect};
 use crate::jobs::build::Build;
@@ -20,39 +22,58 @@ pub(super) struct Located<'a> {
     pub(super) target: &'a Target<'a>,
     /// Links resolved.
     pub(super) path: PathBuf,
+    /// Where a settings file leads to it.
+    pub(super) pointed: Option<Pointed>,
     pub(super) current: Option<Source>,
     pub(super) identity: Option<crate::place::Identity>,
     pub(super) format: &'static dyn Format,
     _lock: Option<storeset::Lock>,
 }
 
-/// What building one store came to.
-pub(super) enum Staged {
+/// What is to be done with one store.
+pub(super) enum Next {
     /// The current store is already what it should be.
     Same,
     /// Written and read back.
     Ready(Staging),
     /// To be changed where it is, so that it holds this.
     InPlace(Box<Store>),
+    /// Built and kept: to be switched to.
+    Waiting(storeset::Staged),
     /// A loss that nobody allowed.
     Refused,
 }
 
-impl Staged {
+impl Next {
     pub(super) fn allowed(&self) -> bool {
-        !matches!(self, Staged::Refused)
+        !matches!(self, Next::Refused)
+    }
+
+    /// Whether the store is to change, by what was built just now.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self, Next::Ready(_) | Next::InPlace(_))
     }
 }
 
 impl<'a> Located<'a> {
     pub(super) fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
-        let path = storeset::resolve(target.path)?;
+        let home = storeset::resolve(target.path)?;
+        let pointed =
+            target.pointer.map(|settings| Pointed { settings: settings.to_owned(), home: home.clone() });
+        // A dry run writes nothing, not even a lock file.
+        let lock = match (&pointed, dry_run) {
+            (Some(_), false) => Some(storeset::Lock::take(&home)?),
+            _ => None,
+        };
+        let path = match &pointed {
+            Some(p) => pointed::current(&p.settings, &p.home)?,
+            None => home,
+        };
         // Before anything is put beside a folder that is no store of ours.
         if path.is_dir() && !target.may_be_folder(&path)? {
             storeset::replaceable(&path)?;
         }
-        // A dry run writes nothing, not even a lock file.
-        let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
+        let lock = if dry_run || pointed.is_some() { lock } else { Some(storeset::Lock::take(&path)?) };
         let current = if storeset::is_there(&path)? { Some(open(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
@@ -75,7 +96,7 @@ impl<'a> Located<'a> {
             in_place.recover(&path)?;
         }
         let identity = current.as_ref().and_then(Source::identity);
-        Ok(Located { target, path, current, identity, format, _lock: lock })
+        Ok(Located { target, path, pointed, current, identity, format, _lock: lock })
     }
 
     /// Whether the last run had the same inputs and nobody has touched the store since.
@@ -98,35 +119,41 @@ impl<'a> Located<'a> {
 
     /// Notes what this store was made from, for [`Located::is_current`] and for who goes back.
     pub(super) fn record(&self, job: &Rebuild<'_>, digest: &[u8; 32]) -> Result<()> {
-        let mut record = storeset::Record::made(hex(digest), self.state()?, self.target.ctx.session.now_ms);
+        self.made_from(job, digest, self.state()?).write(&self.path)
+    }
+
+    /// The store as it was found.
+    pub(super) fn seen(&self) -> Seen<'_> {
+        Seen {
+            format: self.format,
+            identity: self.identity,
+            content: self.current.as_ref().and_then(|c| c.bytes().ok()).map(|b| &b[..]),
+        }
+    }
+
+    /// What tells this state of the store from others: of a file its digest. `None`: there is no store.
+    pub(super) fn base(&self) -> Result<Option<String>> {
+        base(&self.path, self.format)
+    }
+
+    /// The store beside which the next generation is kept.
+    pub(super) fn home(&self) -> &Path {
+        self.pointed.as_ref().map_or(&self.path, |p| &p.home)
+    }
+
+    /// What there is to be noted of this store in that state.
+    pub(super) fn made_from(&self, job: &Rebuild<'_>, digest: &[u8; 32], state: String) -> storeset::Record {
+        let mut record = storeset::Record::made(hex(digest), state, self.target.ctx.session.now_ms);
         record.serial = policy::serial(&job.bundles);
         record.distrust = policy::distrust(&job.bundles).map(|d| d.sha256.clone()).collect();
-        record.write(&self.path)
+        record
     }
 
-    /// What changes when anybody touches the store: which files they are, and when their content and their
-    /// inodes were last changed, which nobody can set back.
-    pub(super) fn state(&self) -> Result<String> {
-        let one = |path: &Path| -> Result<String> {
-            let meta =
-                path.metadata().map_err(|e| Error::io(Kind::Read, "can't be looked at", e).in_file(path))?;
-            let (s, ns) = (meta.ctime(), meta.ctime_nsec());
-            Ok(format!("{}:{}:{}:{s}.{ns:09}", meta.dev(), meta.ino(), meta.len()))
-        };
-        let files = self.format.folder_files();
-        if files.is_empty() {
-            return one(&self.path);
-        }
-        let states = files.iter().map(|f| one(&self.path.join(f)).unwrap_or_default());
-        Ok(states.collect::<Vec<_>>().join(" "))
+    fn state(&self) -> Result<String> {
+        state(&self.path, self.format)
     }
 
-    pub(super) fn build(
-        &self,
-        job: &Rebuild<'_>,
-        wanted: &Wanted,
-        report: &mut StoreReport,
-    ) -> Result<Staged> {
+    pub(super) fn build(&self, job: &Rebuild<'_>, wanted: &Wanted, report: &mut StoreReport) -> Result<Next> {
         let ctx = &self.target.ctx;
         let current = match &self.current {
             Some(source) => {
@@ -150,26 +177,27 @@ impl<'a> Located<'a> {
         report.notes = wanted.ahead(&current);
         report.stops = wanted.distrusted_keys(job, &current).collect();
         if !report.stops.is_empty() {
-            return Ok(Staged::Refused);
+            return Ok(Next::Refused);
         }
         report.stops = policy::stops(job, wanted, &current, report);
         if self.current.is_some() && is_same(&current, &store, self.format, ctx) {
             // Nothing is lost by leaving a store as it is.
             report.losses.clear();
             report.stops.clear();
-            return Ok(Staged::Same);
+            return Ok(Next::Same);
         }
         if !report.stops.is_empty() {
-            return Ok(Staged::Refused);
+            return Ok(Next::Refused);
         }
         if let Some(in_place) = in_place {
             let named = |e: Error| e.in_format(self.format.name());
             report.losses.extend(in_place.apply(&self.path, &store, None, ctx).map_err(named)?);
             report.changed = report.losses.iter().all(|l| self.target.allow.allows(l));
-            let ready = Staged::InPlace(Box::new(store));
-            return Ok(if report.changed { ready } else { Staged::Refused });
+            let ready = Next::InPlace(Box::new(store));
+            return Ok(if report.changed { ready } else { Next::Refused });
         }
-        let mut staging = if job.dry_run { Staging::memory() } else { Staging::beside(&self.path) };
+        let mut staging =
+            if job.mode == Mode::Plan { Staging::memory() } else { Staging::beside(&self.path) };
         let build = Build {
             store: &store,
             base: self.current.as_ref(),
@@ -178,8 +206,40 @@ impl<'a> Located<'a> {
             allow: &self.target.allow,
         };
         report.changed = build.stage(&mut staging, &mut report.losses)?;
-        Ok(if report.changed { Staged::Ready(staging) } else { Staged::Refused })
+        Ok(if report.changed { Next::Ready(staging) } else { Next::Refused })
     }
+}
+
+/// What tells a state of a store from others: SHA-256 of a file, what the format says of a folder. `None`: there is no
+/// store.
+pub(super) fn base(store: &Path, format: &dyn Format) -> Result<Option<String>> {
+    if !storeset::is_there(store)? {
+        return Ok(None);
+    }
+    match format.in_place().filter(|_| store.is_dir()) {
+        Some(in_place) => in_place.state(store).map(Some),
+        None => {
+            let read = |e| Error::io(Kind::Read, "can't be read", e).in_file(store);
+            storeset::digest(store).map(Some).map_err(read)
+        }
+    }
+}
+
+/// What changes when anybody touches the store: which files they are, and when their content and their inodes were
+/// last changed, which nobody can set back.
+pub(super) fn state(store: &Path, format: &dyn Format) -> Result<String> {
+    let one = |path: &Path| -> Result<String> {
+        let meta =
+            path.metadata().map_err(|e| Error::io(Kind::Read, "can't be looked at", e).in_file(path))?;
+        let (s, ns) = (meta.ctime(), meta.ctime_nsec());
+        Ok(format!("{}:{}:{}:{s}.{ns:09}", meta.dev(), meta.ino(), meta.len()))
+    };
+    let files = format.folder_files();
+    if files.is_empty() {
+        return one(store);
+    }
+    let states = files.iter().map(|f| one(&store.join(f)).unwrap_or_default());
+    Ok(states.collect::<Vec<_>>().join(" "))
 }
 
 /// The current store, looked at while no program that knows of locks writes to it.

@@ -6,16 +6,23 @@
 //! wanted     certificates of the bundles, by role, and keys → what the store shall hold
 //! policy     what may not happen by itself: gates, distrust
 //! located    built beside, read back
+//! staging    kept for later; taken when it still fits
 //! commit     all stores moved into place, or none
+//! healing    what an interrupted run of these left half done
 //! ```
 
 mod commit;
 mod compare;
+mod healing;
 mod inputs;
 mod located;
+mod pointed;
 mod policy;
+mod staging;
 mod wanted;
 
+pub use healing::{Waiting, Way, prune, waiting};
+pub use pointed::{current, folders};
 pub(super) use policy::usual_roles;
 pub use policy::{Approval, Bundle, Gates, Stop};
 
@@ -30,9 +37,10 @@ use crate::model::{Der, Loss};
 use crate::place::Source;
 use crate::query::dn;
 use crate::storeset::{self, Step};
-use commit::commit_all;
+use commit::{Built, commit_all};
 use inputs::Inputs;
-use located::Located;
+use located::{Located, Next};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use wanted::Wanted;
 
@@ -43,6 +51,9 @@ pub const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 pub struct Target<'a> {
     /// Its path.
     pub path: &'a Path,
+    /// The settings file of IBM MQ that leads to it (`keystore.conf`, `mqclient.ini`). Then `path` is where the store was
+    /// first; its generations are folders beside that, and the file is rewritten to lead there.
+    pub pointer: Option<&'a Path>,
     /// Its format where the caller names one; else the current store's, else by suffix.
     pub format: Option<&'static dyn Format>,
     /// Its password and options.
@@ -78,6 +89,20 @@ pub struct KeySource<'a> {
     pub label: Option<String>,
 }
 
+/// How far a rebuild goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// The stores are replaced.
+    #[default]
+    Replace,
+    /// Nothing is written.
+    Plan,
+    /// The next generations are built, checked and kept; the stores stay as they are.
+    Stage,
+    /// The generations that were kept take their places, if nothing has changed since. `Kind::Busy` where it has.
+    Commit,
+}
+
 /// What to rebuild and how.
 pub struct Rebuild<'a> {
     /// The stores.
@@ -88,8 +113,8 @@ pub struct Rebuild<'a> {
     pub gates: Gates,
     /// Another source of the private keys.
     pub key: Option<KeySource<'a>>,
-    /// Plan only: nothing is written.
-    pub dry_run: bool,
+    /// How far to go.
+    pub mode: Mode,
     /// Called before each step of each swap.
     pub on_step: &'a dyn Fn(Step) -> Result<()>,
     /// Runs after the swaps when something changed (`--exec`); an error puts the old stores back.
@@ -124,7 +149,7 @@ pub struct StoreReport {
     pub path: PathBuf,
     /// Its format.
     pub format: &'static str,
-    /// It was (or with `dry_run` would be) written.
+    /// It was written, or with [`Mode::Plan`] and [`Mode::Stage`] would be.
     pub changed: bool,
     /// It did not exist before.
     pub created: bool,
@@ -139,6 +164,10 @@ pub struct StoreReport {
     pub keys: Vec<Named>,
     /// Nothing was done: somebody went back from what these inputs make of it.
     pub held: bool,
+    /// The generation that was kept for later.
+    pub staged: Option<PathBuf>,
+    /// What was done first, because an earlier run had been interrupted.
+    pub healed: Option<Way>,
     /// What its owner should know.
     pub notes: Vec<String>,
     /// What stands in the way, until somebody approves it.
@@ -162,45 +191,85 @@ pub struct Rebuilt {
     pub warnings: Vec<String>,
 }
 
-/// Rebuilds every target: all are built and read back before the first is moved into place.
+/// Rebuilds every target: all are built and read back before the first is moved into place. What an interrupted run
+/// has left half done is completed or taken back first.
 pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
     let mut report = Rebuilt { written: true, ..Rebuilt::default() };
-    let mut places = Vec::with_capacity(job.targets.len());
     no_repeats(&job.targets)?;
+    let healed = healing::heal_all(job, &mut report.warnings)?;
+    let mut places = Vec::with_capacity(job.targets.len());
     for target in &job.targets {
-        places.push(Located::find(target, job.dry_run).map_err(|e| e.in_file(target.path))?);
+        places.push(Located::find(target, job.mode == Mode::Plan).map_err(|e| e.in_file(target.path))?);
     }
     let inputs = Inputs::new(job);
     let mut wanted = None;
     let mut built = Vec::with_capacity(places.len());
-    for place in places {
+    for (place, healed) in places.into_iter().zip(healed) {
         let path = place.target.path;
         let digest = inputs.digest(&place)?;
-        let mut store =
-            StoreReport { path: path.to_owned(), format: place.format.name(), ..StoreReport::default() };
+        let mut store = StoreReport {
+            path: path.to_owned(),
+            format: place.format.name(),
+            healed,
+            ..StoreReport::default()
+        };
         store.held = place.is_held(&digest, inputs.serial());
         if store.held || place.is_current(&digest)? {
             built.push((place, digest, None, store));
             continue;
         }
-        let wanted = match &mut wanted {
-            Some(w) => w,
-            none => none.insert(Wanted::load(job, &mut report.warnings)?),
+        let next = match job.mode {
+            Mode::Commit => staging::take(job, &place, &digest, &mut store),
+            _ => {
+                let wanted = match &mut wanted {
+                    Some(w) => w,
+                    none => none.insert(Wanted::load(job, &mut report.warnings)?),
+                };
+                place.build(job, wanted, &mut store)
+            }
         };
-        let staged = place.build(job, wanted, &mut store).map_err(|e| e.in_file(path))?;
-        report.written &= staged.allowed();
-        built.push((place, digest, Some(staged), store));
+        let next = next.map_err(|e| e.in_file(path))?;
+        report.written &= next.allowed();
+        built.push((place, digest, Some(next), store));
     }
-    if report.written && !job.dry_run {
-        commit_all(job, &mut built, &mut report.warnings)?;
+    if report.written {
+        carry_out(job, &mut built, &mut report.warnings)?;
     }
-    for (place, _, _, store) in built.iter().filter(|(_, _, _, s)| s.changed && !s.created) {
-        if let Some(in_place) = place.format.in_place() {
-            report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(&store.path)));
+    if matches!(job.mode, Mode::Replace | Mode::Commit) {
+        for (place, _, _, store) in built.iter().filter(|(_, _, _, s)| s.changed && !s.created) {
+            if let Some(in_place) = place.format.in_place() {
+                report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(&store.path)));
+            }
         }
     }
     report.stores = built.into_iter().map(|(_, _, _, store)| store).collect();
     Ok(report)
+}
+
+/// What is done with what was built.
+fn carry_out(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
+    match job.mode {
+        Mode::Plan => Ok(()),
+        Mode::Stage => staging::keep_all(job, built, warnings),
+        Mode::Commit => commit_all(job, built, warnings),
+        // Of one store the rename is all there is to be interrupted.
+        Mode::Replace if renames(built) < 2 => commit_all(job, built, warnings),
+        Mode::Replace => {
+            staging::keep_all(job, built, warnings)?;
+            let kept: Vec<_> =
+                built.iter_mut().filter_map(|b| b.3.staged.take().and(Some(b.0.home().to_owned()))).collect();
+            commit_all(job, built, warnings).inspect_err(|_| {
+                kept.iter().filter_map(|path| storeset::Staged::read(path)).for_each(|s| drop(s.delete()));
+            })
+        }
+    }
+}
+
+/// How many renames there will be: stores that a settings file leads to have one together.
+fn renames(built: &[Built<'_>]) -> usize {
+    let new = || built.iter().filter(|b| b.2.as_ref().is_some_and(Next::is_new));
+    let files: Set<_> = new().filter_map(|b| b.0.pointed.as_ref()).map(|p| &p.settings).collect();
+    files.len() + new().filter(|b| b.0.pointed.is_none()).count()
 }
 
 /// A store that is named twice would wait for its own lock.

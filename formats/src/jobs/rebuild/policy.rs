@@ -93,12 +93,7 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     if report.created {
         return stops;
     }
-    for gone in &report.removed {
-        if matches_any(&gates.never_drop, &gone.certificate) && !distrusts(job, &gone.certificate) {
-            let detail = format!("would drop {}, which is never to be dropped", gone.subject());
-            stops.push(Stop { approve: None, detail });
-        }
-    }
+    stops.extend(never_dropped(job, report));
     let distrusted = report.removed.iter().filter(|n| distrusts(job, &n.certificate)).count();
     let removed = report.removed.len() - distrusted;
     let before = report.removed.len() + report.kept.unwrap_or(0);
@@ -123,6 +118,20 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
         }
     }
     stops
+}
+
+/// What goes and is never to go.
+pub(super) fn never_dropped(job: &Rebuild<'_>, report: &StoreReport) -> Vec<Stop> {
+    let kept = |n: &&Named| {
+        !report.created
+            && matches_any(&job.gates.never_drop, &n.certificate)
+            && !distrusts(job, &n.certificate)
+    };
+    let stop = |n: &Named| Stop {
+        approve: None,
+        detail: format!("would drop {}, which is never to be dropped", n.subject()),
+    };
+    report.removed.iter().filter(kept).map(stop).collect()
 }
 
 fn stop_for(sha256: &str, detail: String) -> Stop {

@@ -1,0 +1,155 @@
+//! Generations that are kept for later, and taken when they still fit.
+
+use super::commit::{Built, warn};
+use super::compare::compare;
+use super::located::{Located, Next, base};
+use super::policy;
+use super::{Rebuild, StoreReport};
+use crate::error::{Error, Kind, Result};
+use crate::format::Format;
+use crate::jobs::list::hex;
+use crate::model::Store;
+use crate::place::{Source, Staging};
+use crate::storeset::{Member, Note, Staged, digest};
+
+/// Keeps what was built for every store that is to change: all of it, or nothing.
+pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
+    let mut stagings = Vec::with_capacity(built.len());
+    let mut set = Vec::new();
+    for (place, digest, next, _) in built.iter_mut() {
+        let mut staging = match next.take() {
+            Some(Next::Ready(staging)) => staging,
+            Some(Next::InPlace(wanted)) => changed_copy(place, &wanted)?,
+            Some(Next::Same) => {
+                warn(place.record(job, digest), warnings);
+                continue;
+            }
+            other => {
+                *next = other;
+                continue;
+            }
+        };
+        set.push(member(place, &mut staging).map_err(|e| e.in_file(place.target.path))?);
+        stagings.push(staging);
+    }
+    let mut kept: Vec<Staged> = Vec::with_capacity(set.len());
+    let mut stagings = stagings.into_iter();
+    for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
+        let Some(staging) = stagings.next() else { break };
+        let note = Note::new(place.made_from(job, digest, String::new()), set.clone());
+        match Staged::keep(staging, place.home(), note) {
+            Ok(staged) => {
+                report.staged = Some(staged.path());
+                kept.push(staged);
+            }
+            Err(e) => {
+                kept.iter().for_each(|k| drop(k.delete()));
+                return Err(e);
+            }
+        }
+        *next = Staged::read(place.home()).map(Next::Waiting);
+    }
+    Ok(())
+}
+
+/// A store that is changed where it is, copied and changed there.
+fn changed_copy(place: &Located<'_>, wanted: &Store) -> Result<Staging> {
+    let in_place = place
+        .format
+        .in_place()
+        .ok_or_else(|| Error::unsupported("a store of this format can't be changed in place"))?;
+    let mut staging = Staging::beside(&place.path);
+    let copy = staging.folder()?;
+    in_place.copy(&place.path, copy)?;
+    in_place.apply(copy, wanted, Some(&|| Ok(())), &place.target.ctx)?;
+    Ok(staging)
+}
+
+fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
+    let source = staging.source()?;
+    let unread = |e| Error::io(Kind::Read, "can't be read", e);
+    Ok(Member {
+        home: std::path::absolute(place.home()).map_err(unread)?,
+        path: std::path::absolute(&place.path).map_err(unread)?,
+        format: place.format.name().to_owned(),
+        base: place.base()?,
+        next: match source.is_directory() {
+            true => None,
+            false => Some(digest(source.path()).map_err(unread)?),
+        },
+    })
+}
+
+/// The generation that is kept for this store, where it is to take its place now: `Kind::Busy` where anything has
+/// changed that it was made from, and where it has changed itself.
+pub(super) fn take(
+    job: &Rebuild<'_>,
+    place: &Located<'_>,
+    digest: &[u8; 32],
+    report: &mut StoreReport,
+) -> Result<Next> {
+    let anew = "keyferry apply --stage (or rebuild --stage) builds it anew";
+    let busy = |why: String| Err(Error::new(Kind::Busy, why).hint(anew));
+    let Some(staged) = Staged::read(place.home()) else {
+        return Err(Error::refused("nothing is staged for it").hint(anew));
+    };
+    if let Some(why) = outdated(job, &staged, digest) {
+        return busy(format!("{why} since it was staged; nothing was switched"));
+    }
+    if staged.member().is_none_or(|m| m.format != place.format.name())
+        || staged.member().and_then(|m| m.base.clone()) != place.base()?
+    {
+        return busy("the store was changed since the next one was staged; nothing was switched".to_owned());
+    }
+    staged.check().map_err(|e| e.hint(anew))?;
+    let named = |m: &Member| {
+        job.targets.iter().any(|t| {
+            let path = crate::storeset::resolve(t.path)
+                .and_then(|p| std::path::absolute(p).map_err(|e| Error::io(Kind::Read, "can't be found", e)));
+            path.is_ok_and(|p| p == m.home)
+        })
+    };
+    if let Some(other) = staged.note.set.iter().find(|m| !named(m)) {
+        let why = format!("it was staged together with {}, which is not named", other.path.display());
+        return Err(Error::refused(why).hint(anew));
+    }
+    describe(place, &staged, report)?;
+    let dropped = policy::never_dropped(job, report);
+    report.stops = dropped;
+    report.changed = report.stops.is_empty();
+    Ok(if report.changed { Next::Waiting(staged) } else { Next::Refused })
+}
+
+/// What has come since, if anything.
+fn outdated(job: &Rebuild<'_>, staged: &Staged, digest: &[u8; 32]) -> Option<String> {
+    let was = &staged.note.record;
+    let serial = policy::serial(&job.bundles);
+    if let (Some(now), Some(then)) = (serial, was.serial)
+        && now != then
+    {
+        return Some(format!("a bundle with serial {now} has come (it was made from serial {then})"));
+    }
+    if policy::distrust(&job.bundles).any(|d| !was.distrust.contains(&d.sha256)) {
+        return Some("certificates were distrusted".to_owned());
+    }
+    (was.inputs != hex(digest))
+        .then(|| "what it was made from (bundles, key, options, this program) has changed".to_owned())
+}
+
+/// What the switch changes.
+fn describe(place: &Located<'_>, staged: &Staged, report: &mut StoreReport) -> Result<()> {
+    let read = |source: &Source| place.format.read(source, &place.target.ctx);
+    let current = place.current.as_ref().map(read).transpose()?.unwrap_or_default();
+    let next = match staged.member().is_some_and(|m| m.next.is_none()) {
+        true => read(&Source::open(&staged.path())?)?,
+        false => read(&staged.open()?.source()?)?,
+    };
+    report.created = place.current.is_none();
+    compare(&current, &next, report);
+    Ok(())
+}
+
+/// Whether a member's store is as it was when its set was staged.
+pub(super) fn is_base(member: &Member, format: &dyn Format) -> Result<bool> {
+    Ok(base(&member.path, format)? == member.base)
+}

@@ -1,0 +1,239 @@
+//! `NAME.staged`: the next form of a store, built and checked, that waits to take its place.
+//!
+//! ```text
+//! NAME.staged/NAME, NAME.staged/…   the files as they will be
+//! NAME.staged/keyferry.json         what they were made from, what the store was then, which stores change with it
+//! ```
+//!
+//! Stores that change together are staged before the first is switched, and these folders go after the last, each
+//! with a mark while that goes on. So they are what tells the next run of a crash in between, and what it completes the
+//! update from.
+
+use super::{Record, failed, files, in_place, sync_folder, with_suffix};
+use crate::error::{Error, Kind, Result};
+use crate::place::Staging;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The file that says what the others are.
+const NOTE: &str = "keyferry.json";
+/// The file that is there while the stores of the set are switched.
+const BEGUN: &str = "keyferry.begun";
+const VERSION: u32 = 1;
+/// Larger is no note.
+const LIMIT: u64 = 4 << 20;
+
+/// What a staged generation is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    version: u32,
+    /// What the store's record is to say: inputs, serial, time.
+    pub record: Record,
+    /// The stores that are to change together, this one included, in the order in which they are switched.
+    pub set: Vec<Member>,
+    /// SHA-256 of each file, by name.
+    files: BTreeMap<String, String>,
+    /// Companions, by suffix, that are not to stand beside the store any more.
+    gone: Vec<String>,
+}
+
+/// One store of a set that is to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The store beside which it is staged; absolute, links resolved.
+    pub home: PathBuf,
+    /// Where the store is: there, unless a settings file leads to another place.
+    pub path: PathBuf,
+    /// The name of its format.
+    pub format: String,
+    /// SHA-256 of the store as it was, or what tells a folder's state; absent: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// SHA-256 of the store as it is to be; of a folder nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Note {
+    /// For a store that is to change with `set`.
+    pub fn new(record: Record, set: Vec<Member>) -> Self {
+        Note { version: VERSION, record, set, files: BTreeMap::new(), gone: Vec::new() }
+    }
+}
+
+/// A staged generation.
+#[derive(Debug)]
+pub struct Staged {
+    store: PathBuf,
+    /// What it is.
+    pub note: Note,
+}
+
+impl Staged {
+    /// The one of `store`; `None` where there is none that can be understood.
+    pub fn read(store: &Path) -> Option<Staged> {
+        let file = open(&place(store).join(NOTE)).ok()?;
+        let mut text = Vec::new();
+        file.take(LIMIT).read_to_end(&mut text).ok()?;
+        let note = serde_json::from_slice::<Note>(&text).ok().filter(|n| n.version == VERSION)?;
+        Some(Staged { store: store.to_owned(), note })
+    }
+
+    /// Keeps what was staged for `store`, in the place of what was kept before. All of it is synced.
+    pub fn keep(mut staging: Staging, store: &Path, mut note: Note) -> Result<Staged> {
+        note.gone = staging.take_gone();
+        let keep = || -> Result<()> {
+            let (made, _alive) = match staging.take_folder() {
+                Some(made) => made,
+                None => in_a_folder(staging, store)?,
+            };
+            note.files = digests(made.path())?;
+            write(&note, made.path()).map_err(|e| failed("its note can't be written", e))?;
+            discard(store)?;
+            in_place::move_to_free(made.path(), &place(store))
+                .map_err(|e| failed("can't be moved into place", e))?;
+            // The name is gone; whatever gets it next isn't ours to delete.
+            let _ = made.keep();
+            sync_folder(store)
+        };
+        keep().map_err(|e| e.in_file(&place(store)))?;
+        Ok(Staged { store: store.to_owned(), note })
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> PathBuf {
+        place(&self.store)
+    }
+
+    /// What is noted of its own store.
+    pub fn member(&self) -> Option<&Member> {
+        let own = std::path::absolute(&self.store).ok()?;
+        self.note.set.iter().find(|m| m.home == own)
+    }
+
+    /// Marks that its set begins to be switched; synced.
+    pub fn begin(&self) -> Result<()> {
+        let at = self.path();
+        let mark = File::create(at.join(BEGUN)).and_then(|_| File::open(&at)?.sync_all());
+        mark.map_err(|e| failed("can't be marked", e).in_file(&at))
+    }
+
+    /// Whether its set began to be switched.
+    pub fn has_begun(&self) -> bool {
+        self.path().join(BEGUN).is_file()
+    }
+
+    /// That its files are those that were checked. `Kind::Busy` where they are not.
+    pub fn check(&self) -> Result<()> {
+        match digests(&self.path()) {
+            Ok(now) if now == self.note.files => Ok(()),
+            _ => Err(Error::new(Kind::Busy, "the staged generation was changed since it was checked")
+                .in_file(&self.path())),
+        }
+    }
+
+    /// Its files, to be moved into place; they stay here as well.
+    pub fn open(&self) -> Result<Staging> {
+        if self.member().is_some_and(|m| m.next.is_none()) {
+            return in_place::copied(&self.store, &self.path(), &[NOTE, BEGUN]);
+        }
+        let taken = || -> std::io::Result<_> {
+            let mut taken = Vec::with_capacity(self.note.files.len());
+            for path in members(&self.path())? {
+                let own = path.file_name() == self.store.file_name();
+                let suffix = path.extension().map(|e| e.to_string_lossy().into_owned());
+                taken.push((suffix.filter(|_| !own), files::second_temporary(&path, &self.store)?));
+            }
+            Ok(taken)
+        };
+        let taken = taken().map_err(|e| failed("can't be taken", e).in_file(&self.path()))?;
+        Ok(Staging::of_files(&self.store, taken, self.note.gone.clone()))
+    }
+
+    /// Deletes it.
+    pub fn delete(&self) -> Result<()> {
+        discard(&self.store)
+    }
+}
+
+/// The staged files moved into a folder under the names that they will have, synced.
+fn in_a_folder(staging: Staging, store: &Path) -> Result<(TempDir, File)> {
+    let mut around = Staging::beside(store);
+    around.folder()?;
+    let made = around.take_folder().ok_or_else(|| Error::new(Kind::Write, "there is no folder for it"))?;
+    for (suffix, temp) in staging.into_files()? {
+        let named = suffix.map_or_else(|| store.to_owned(), |s| store.with_extension(s));
+        temp.persist_noclobber(made.0.path().join(named.file_name().unwrap_or_default()))
+            .map_err(|e| failed("can't be moved into its folder", e.error))?;
+    }
+    Ok(made)
+}
+
+/// Writes the note, and syncs all.
+fn write(note: &Note, at: &Path) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(note)?;
+    text.push(b'\n');
+    File::create_new(at.join(NOTE))?.write_all(&text)?;
+    in_place::sync_all(at)
+}
+
+/// Where the staged generation of `store` is.
+pub fn place(store: &Path) -> PathBuf {
+    with_suffix(store, ".staged")
+}
+
+/// SHA-256 of a file, lower-case hex.
+pub fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = open(path)?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            n => hash.update(piece.get(..n).unwrap_or_default()),
+        }
+    }
+    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// Deletes the staged generation of `store`, if there is one; first its name.
+fn discard(store: &Path) -> Result<()> {
+    let gone = match in_place::discard(&place(store), store) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    gone.map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
+}
+
+/// The files of the store in the folder of a staged generation.
+fn members(at: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let all =
+        std::fs::read_dir(at)?.map(|item| item.map(|i| i.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let is_own = |p: &PathBuf| [NOTE, BEGUN].iter().any(|own| p.file_name() == Some(own.as_ref()));
+    Ok(all.into_iter().filter(|p| !is_own(p)).collect())
+}
+
+/// The digest of each.
+fn digests(at: &Path) -> Result<BTreeMap<String, String>> {
+    let of = |path: PathBuf| {
+        Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), digest(&path)?))
+    };
+    let all = || members(at)?.into_iter().map(of).collect::<std::io::Result<_>>();
+    all().map_err(|e| failed("can't be read", e).in_file(at))
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
+}

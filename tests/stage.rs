@@ -1,0 +1,409 @@
+//! Generations that are built now and switched to later, and sets whose switch was cut off.
+
+use crate::apply::{Machine, SPEC, stamp};
+use crate::support::{Ran, keyferry, run};
+use serde_json::Value;
+
+/// A set of three formats.
+const SET: [&str; 3] = ["client.kdb", "client.p12", "client.jks"];
+
+/// Ann's stores, which hold what `people` were in the bundle.
+fn with_set(stores: &[&str], people: &[&str]) -> Machine {
+    let machine = Machine::new(&["ann", "bob", "cy"]);
+    stores.iter().for_each(|s| machine.store(s, "ann"));
+    let rules: String = stores.iter().map(|s| machine.rule(s.rsplit(':').next().unwrap(), "")).collect();
+    machine.configure("gates = { new_cas = false }", &rules);
+    machine.publish(people, &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    machine
+}
+
+fn status(machine: &Machine) -> Vec<Value> {
+    serde_json::from_str(&machine.ours(&["status", "--config", "k.toml", "--json"]).out).unwrap()
+}
+
+fn staged(store: &str) -> String {
+    format!("{store}.staged")
+}
+
+/// What each store holds.
+fn all(machine: &Machine, stores: &[&str]) -> Vec<Vec<String>> {
+    stores.iter().map(|s| machine.holds(s)).collect()
+}
+
+/// Runs `apply`, which is killed at the Nth time that a step comes.
+fn killed_at(machine: &Machine, step: &str, arguments: &[&str]) -> Ran {
+    let mut command = keyferry();
+    command.args(["apply", "--config", "k.toml"]).args(arguments).current_dir(machine.dir.path());
+    run(command.env("KEYFERRY_FAILPOINT", step))
+}
+
+#[test]
+fn what_is_staged_waits_and_takes_its_place_later() {
+    let stores = ["client.kdb", "client.p12", "client.jks", "nssdb"];
+    let machine = with_set(&["client.kdb", "client.p12", "client.jks", "nss:nssdb"], &["ann", "bob", "root"]);
+    assert!(status(&machine).iter().all(|s| s["staged"].is_null()));
+    machine.publish(&["ann", "bob", "cy", "root"], &[]);
+    let before = stores.map(|s| stamp(&machine.path(s)));
+    let done = machine.apply(&["--stage"]);
+    assert!(done.status == 0 && done.out.contains("staged"), "{}{}", done.out, done.err);
+    assert_eq!(stores.map(|s| stamp(&machine.path(s))), before);
+    assert_eq!(all(&machine, &stores), [["Root", "ann", "bob"]; 4]);
+    // Complete stores, for whoever wants to look.
+    assert_eq!(machine.holds("client.p12.staged/client.p12"), ["Root", "ann", "bob", "cy"]);
+    for (row, store) in status(&machine).iter().zip(stores) {
+        assert_eq!(row["staged"]["fits"], true, "{row}");
+        assert_eq!(row["staged"]["inputs"].as_str().unwrap().len(), 64);
+        if store != "nssdb" {
+            let bytes = std::fs::read(machine.path(store)).unwrap();
+            assert_eq!(row["staged"]["store"], crate::support::sha256(&bytes), "{row}");
+        }
+    }
+    // No tree and no pattern takes it for a store.
+    let listed = machine.ours(&["list", "-r", ".", "--password", SPEC]).out;
+    assert!(!listed.contains(".staged"), "{listed}");
+    // Nothing that tidies up takes it, and going back never goes there.
+    machine.ours(&["prune", "client.p12", "--keep", "0", "--older-than", "0s"]);
+    assert!(machine.path(&staged("client.p12")).is_dir());
+    let back = machine.ends(&["rollback", "client.p12", "--password", SPEC]);
+    assert_eq!(back.status, 5, "{}", back.err);
+    // Another one takes the place of the first.
+    let first = std::fs::read(machine.path("client.p12.staged/client.p12")).unwrap();
+    machine.publish(&["ann", "cy", "bob"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    assert_ne!(std::fs::read(machine.path("client.p12.staged/client.p12")).unwrap(), first);
+    let second = std::fs::read(machine.path("client.p12.staged/client.p12")).unwrap();
+
+    let done = machine.apply(&["--commit"]);
+    assert!(done.status == 0 && done.out.contains("replaced"), "{}{}", done.out, done.err);
+    assert!(done.out.contains("CN=cy"), "{}", done.out);
+    assert_eq!(all(&machine, &stores), [["ann", "bob", "cy"]; 4]);
+    assert_eq!(std::fs::read(machine.path("client.p12")).unwrap(), second);
+    assert!(stores.iter().all(|s| !machine.path(&staged(s)).exists()));
+    let history = machine.ours(&["history", "--config", "k.toml"]).out;
+    assert!(history.contains("staged") && history.contains("replaced"), "{history}");
+    // Nothing is left to do, for either.
+    for how in [&["--commit"][..], &["--stage"], &[]] {
+        let same = machine.apply(how);
+        assert!(same.status == 0 && same.out.contains("unchanged"), "{how:?}: {}{}", same.out, same.err);
+    }
+    assert!(stores.iter().all(|s| !machine.path(&staged(s)).exists()));
+    machine.ours(&["rollback", "client.p12", "--password", SPEC]);
+    assert_eq!(machine.holds("client.p12"), ["Root", "ann", "bob"]);
+}
+
+/// Changes one thing after all was staged; the commit must then end so, with nothing switched.
+#[track_caller]
+fn refused_after(machine: &Machine, say: &str) {
+    let before: Vec<_> = SET.iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect();
+    let refused = machine.apply(&["--commit"]);
+    assert_eq!(refused.status, 6, "{}{}", refused.out, refused.err);
+    assert!(refused.err.contains(say), "{}", refused.err);
+    let after: Vec<_> = SET.iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect();
+    assert!(before == after);
+}
+
+#[test]
+fn nothing_stale_is_switched_to() {
+    let machine = with_set(&SET, &["ann", "bob"]);
+    let refused = machine.apply(&["--commit"]);
+    assert_eq!(refused.status, 0, "all is current: {}", refused.err);
+    machine.publish(&["ann", "bob", "root"], &[]);
+    let refused = machine.apply(&["--commit"]);
+    assert!(refused.status == 5 && refused.err.contains("nothing is staged"), "{}", refused.err);
+
+    // The last store of the set was changed.
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    machine.ours(&["add", "client.jks", "cy.crt", "--password", SPEC, "--allow-loss"]);
+    refused_after(&machine, "was changed since");
+    let row = &status(&machine)[2];
+    assert_eq!(row["staged"]["fits"], false, "{row}");
+    machine.ours(&["prune", "client.jks"]);
+    machine.ours(&["prune", "client.p12"]);
+    assert!(!machine.path("client.jks.staged").exists() && machine.path("client.p12.staged").exists());
+
+    // A staged file.
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    let path = machine.path("client.jks.staged/client.jks");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    refused_after(&machine, "staged generation was changed");
+
+    // A bundle with a higher serial; and one that distrusts somebody.
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    machine.publish(&["ann", "bob", "cy", "root"], &[]);
+    refused_after(&machine, "serial 3");
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    let hash = machine.ours(&["list", "bob.crt", "--json"]).out;
+    let hash: Value = serde_json::from_str(&hash).unwrap();
+    let bundle = machine.manifest();
+    machine.publish(&["ann", "bob", "cy", "root"], &["--distrust", hash[0]["sha256"].as_str().unwrap()]);
+    assert_ne!(machine.manifest(), bundle);
+    refused_after(&machine, "serial 4");
+    // Without a set, by flags.
+    let rebuild = ["rebuild", "client.p12", "--bundle", "root.crt", "--password", SPEC];
+    machine.ours(&[&rebuild[..], &["--stage"]].concat());
+    let other = ["rebuild", "client.p12", "--bundle", "cy.crt", "--password", SPEC, "--commit"];
+    let refused = machine.ends(&other);
+    assert!(refused.status == 6 && refused.err.contains("has changed"), "{}", refused.err);
+    machine.ours(&[&rebuild[..], &["--commit"]].concat());
+    assert_eq!(machine.holds("client.p12"), ["Root", "ann"]);
+}
+
+#[test]
+fn a_set_that_was_cut_off_is_completed_by_the_next_run() {
+    for (commit, stores) in [(false, &SET[..]), (true, &SET), (false, &["nssdb", "client.p12", "nss2"])] {
+        let formats: Vec<String> = stores
+            .iter()
+            .map(|s| if s.starts_with("nss") { format!("nss:{s}") } else { (*s).to_owned() })
+            .collect();
+        let formats: Vec<&str> = formats.iter().map(String::as_str).collect();
+        let machine = with_set(&formats, &["ann", "bob"]);
+        let ran = machine.path("ran");
+        let hook = format!("after = [[\"/bin/sh\", \"-c\", \"echo ran >> {}\"]]", ran.display());
+        let rules: String = stores.iter().map(|s| machine.rule(s, &hook)).collect();
+        machine.configure("gates = { new_cas = false }", &rules);
+        let old = all(&machine, stores);
+        // A database has no folder of its own to sync.
+        let last = if stores == SET { 4 } else { 3 };
+        for at in 1..=last {
+            machine.publish(&["ann", "bob", ["cy", "root"][at % 2]], &[]);
+            let new =
+                vec![if at % 2 == 0 { vec!["ann", "bob", "cy"] } else { vec!["Root", "ann", "bob"] }; 3];
+            let before = all(&machine, stores);
+            if commit {
+                assert_eq!(machine.apply(&["--stage"]).status, 0);
+            }
+            let _ = std::fs::remove_file(&ran);
+            // Killed before the first, second, third rename; and when all are through, before the hooks.
+            let step = if at < 4 { format!("rename:{at}") } else { "syncfolder:3".to_owned() };
+            let how: &[&str] = if commit { &["--commit"] } else { &[] };
+            let cut = killed_at(&machine, &step, how);
+            assert_eq!(cut.status, 7, "{stores:?} {step}: {}{}", cut.out, cut.err);
+            let now = all(&machine, stores);
+            let switched = now.iter().zip(&new).filter(|(a, b)| a == b).count();
+            assert_eq!(switched, at - 1, "{step}: {now:?}");
+            for row in status(&machine) {
+                let says = if at == 1 { Value::Null } else { "forward".into() };
+                assert_eq!(row["interrupted"], says, "{step}: {row}");
+            }
+            if at > 1 {
+                let text = machine.ours(&["status", "--config", "k.toml"]).out;
+                assert!(text.contains("the next run completes it"), "{text}");
+                let planned = machine.apply(&["--dry-run"]);
+                assert!(planned.err.contains("the next run completes it"), "{}", planned.err);
+                assert_eq!(all(&machine, stores), now);
+            }
+            let healed = machine.apply(how);
+            assert_eq!(healed.status, 0, "{step}: {}{}", healed.out, healed.err);
+            assert_eq!(healed.err.contains("it was completed"), at > 1, "{step}: {}", healed.err);
+            assert_eq!(all(&machine, stores), new, "{step}");
+            assert_eq!(std::fs::read_to_string(&ran).unwrap(), "ran\n", "{step}");
+            assert!(stores.iter().all(|s| !machine.path(&staged(s)).exists()), "{step}");
+            assert!(machine.apply(&[]).out.contains("unchanged"));
+            // The set before is what a rollback gives.
+            if at == 3 {
+                for store in stores {
+                    machine.ours(&["rollback", store, "--password", SPEC]);
+                }
+                assert_eq!(all(&machine, stores), before);
+                assert_eq!(machine.apply(&["--ignore-hold"]).status, 0);
+            }
+        }
+        assert_ne!(all(&machine, stores), old);
+    }
+}
+
+#[test]
+fn a_set_that_was_cut_off_and_can_t_be_completed_is_taken_back() {
+    for damaged in [true, false] {
+        let machine = with_set(&SET, &["ann", "bob"]);
+        let before = all(&machine, &SET);
+        machine.publish(&["ann", "bob", "root"], &[]);
+        killed_at(&machine, "rename:3", &[]);
+        if damaged {
+            std::fs::write(machine.path("client.jks.staged/client.jks"), "damaged").unwrap();
+        } else {
+            machine.ours(&["add", "client.jks", "cy.crt", "--password", SPEC, "--allow-loss"]);
+        }
+        let text = machine.ours(&["status", "--config", "k.toml"]).out;
+        assert!(text.contains("the next run takes it back"), "{text}");
+        // What the run finds then is refused, so that it shows what was healed.
+        machine.configure("gates = { max_removed = 0 }", &SET.map(|s| machine.rule(s, "")).concat());
+        let healed = machine.apply(&[]);
+        assert!(
+            healed.status == 5 && healed.err.contains("it was taken back"),
+            "{}{}",
+            healed.out,
+            healed.err
+        );
+        assert_eq!(all(&machine, &SET[..2]), before[..2]);
+        assert!(SET.iter().all(|s| !machine.path(&staged(s)).exists()));
+        assert!(status(&machine).iter().all(|s| s["interrupted"].is_null()));
+        assert_eq!(machine.apply(&["--approve", "cas", "--approve", "removals"]).status, 0);
+        assert_eq!(all(&machine, &SET), [["Root", "ann", "bob"]; 3]);
+    }
+}
+
+/// A home with a `keystore.conf` that leads to a kdb and a JKS, configured with that as the pointer.
+fn with_settings() -> Machine {
+    let machine = Machine::new(&["ann", "bob", "cy"]);
+    machine.store("home/ann/ann.kdb", "ann");
+    machine.store("home/ann/ann.jks", "ann");
+    machine.ours(&["stash", "home/ann/ann.kdb", "--password", SPEC]);
+    let ann = machine.text("home/ann/ann");
+    let text = format!(
+        "# ours\r\nCMS.keystore  = {ann}\r\ncms.certificate = ann\r\n\r\njks.keystore={ann}\r\n\
+         jks.encrypted = yes\r\njks.keystore_pass = <AMS>!2!c2l4dGVlbg==!a=b!\r\nwho knows\r\n"
+    );
+    std::fs::write(machine.path("home/ann/keystore.conf"), text).unwrap();
+    configure_pointer(&machine, "");
+    machine
+}
+
+fn configure_pointer(machine: &Machine, more: &str) {
+    let pointer = format!("pointer = \"{}\"\n{more}", machine.text("home/*/keystore.conf"));
+    let kdb = format!("[[store]]\npath = \"{}\"\n{pointer}\n", machine.text("home/*/ann.kdb"));
+    let rules = kdb + &machine.rule("home/*/ann.jks", &pointer);
+    machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
+}
+
+fn conf(machine: &Machine) -> String {
+    std::fs::read_to_string(machine.path("home/ann/keystore.conf")).unwrap()
+}
+
+/// What the stores hold that the file leads to.
+fn led(machine: &Machine) -> [Vec<String>; 2] {
+    let text = conf(machine);
+    let value =
+        |key: &str| text.lines().find_map(|l| l.split_once('=').filter(|(k, _)| k.trim() == key)).unwrap().1;
+    [format!("{}.kdb", value("CMS.keystore").trim()), format!("{}.jks", value("jks.keystore").trim())]
+        .map(|store| machine.holds(&store))
+}
+
+fn generations(machine: &Machine) -> Vec<String> {
+    let list = std::fs::read_dir(machine.path("home/ann")).unwrap();
+    let names = list.map(|e| e.unwrap().file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|n| n.contains(".gen-")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_settings_file_is_switched_for_all_its_stores_at_once() {
+    let machine = with_settings();
+    let before =
+        ["home/ann/ann.kdb", "home/ann/ann.jks", "home/ann/ann.sth"].map(|s| stamp(&machine.path(s)));
+    let first = conf(&machine);
+    machine.publish(&["ann", "bob"], &[]);
+    let planned = machine.apply(&["--dry-run"]);
+    assert!(planned.status == 0 && conf(&machine) == first, "{}{}", planned.out, planned.err);
+    let done = machine.apply(&[]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    let ann = machine.text("home/ann/ann");
+    let expected = first
+        .replace(&format!("CMS.keystore  = {ann}"), &format!("CMS.keystore  = {ann}.kdb.gen-1/ann"))
+        .replace(&format!("jks.keystore={ann}"), &format!("jks.keystore={ann}.jks.gen-1/ann"));
+    assert_eq!(conf(&machine), expected);
+    assert_eq!(led(&machine), [["ann", "bob"]; 2]);
+    assert_eq!(
+        ["home/ann/ann.kdb", "home/ann/ann.jks", "home/ann/ann.sth"].map(|s| stamp(&machine.path(s))),
+        before,
+        "the generation before stays where it is"
+    );
+    assert_eq!(generations(&machine), ["ann.jks.gen-1", "ann.kdb.gen-1"]);
+    let same = machine.apply(&[]);
+    assert!(same.status == 0 && same.out.contains("unchanged"), "{}{}", same.out, same.err);
+    // Staged, then switched.
+    machine.publish(&["ann", "bob", "root"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    assert_eq!(conf(&machine), expected);
+    let rows = status(&machine);
+    assert!(rows.iter().all(|r| r["staged"]["fits"] == true), "{rows:?}");
+    assert!(rows[0]["store"].as_str().unwrap().ends_with("ann.kdb.gen-1/ann.kdb"), "{rows:?}");
+    let done = machine.apply(&["--commit"]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    assert_eq!(led(&machine), [["Root", "ann", "bob"]; 2]);
+    assert_eq!(generations(&machine).len(), 4);
+
+    // Going back is one rename as well, and holds.
+    machine.ours(&["rollback", "home/ann/keystore.conf"]);
+    assert_eq!(conf(&machine), expected);
+    let held = machine.apply(&[]);
+    assert!(held.status == 0 && held.out.contains("went back"), "{}{}", held.out, held.err);
+    machine.publish(&["ann", "bob", "cy", "root"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    assert_eq!(led(&machine), [["Root", "ann", "bob", "cy"]; 2]);
+
+    // What a hook refuses leaves nothing behind.
+    let (now, there) = (conf(&machine), generations(&machine));
+    machine.publish(&["ann"], &[]);
+    configure_pointer(&machine, "after = [[\"/bin/false\"]]");
+    assert_eq!(machine.apply(&[]).status, 7);
+    assert_eq!((conf(&machine), generations(&machine)), (now.clone(), there.clone()));
+    // Nor does a kill before the one rename; after it, it is done.
+    configure_pointer(&machine, "");
+    assert_eq!(killed_at(&machine, "rename:1", &[]).status, 7);
+    assert_eq!(conf(&machine), now);
+    assert_eq!(machine.apply(&[]).status, 0);
+    assert_eq!(led(&machine), [["ann"]; 2]);
+    // Old generations go when no old settings file leads to them.
+    configure_pointer(&machine, "keep = 1\nretention = \"0s\"");
+    machine.publish(&["ann", "bob"], &[]);
+    let done = machine.apply(&[]);
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+    assert_eq!(generations(&machine).len(), 4, "{:?}", generations(&machine));
+    machine.ours(&["rollback", "home/ann/keystore.conf"]);
+    assert_eq!(led(&machine), [["ann"]; 2]);
+    // What is distrusted doesn't come back that way either.
+    let hash = machine.ours(&["list", "bob.crt", "--json"]).out;
+    let hash: Value = serde_json::from_str(&hash).unwrap();
+    machine.publish(&["ann", "bob"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    machine.publish(&["ann"], &["--distrust", hash[0]["sha256"].as_str().unwrap()]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    let back = machine.ends(&["rollback", "home/ann/keystore.conf", "--password", SPEC]);
+    assert!(back.status == 5 && back.err.contains("distrusted"), "{}{}", back.out, back.err);
+    assert_eq!(led(&machine), [["ann"]; 2]);
+    // A file that leads elsewhere is nobody's to change.
+    let elsewhere = conf(&machine).replace("jks.keystore=", "jks.keystore=/nowhere");
+    std::fs::write(machine.path("home/ann/keystore.conf"), &elsewhere).unwrap();
+    machine.publish(&["ann", "cy"], &[]);
+    let refused = machine.apply(&[]);
+    assert!(refused.status == 5 && refused.err.contains("leads to no generation"), "{}", refused.err);
+    assert_eq!(conf(&machine), elsewhere);
+}
+
+#[test]
+fn a_probe_that_fails_puts_the_set_back() {
+    let machine = with_set(&SET[1..], &["ann", "bob"]);
+    let log = machine.text("log");
+    let configure = |probe: &str| {
+        let hooks = format!(
+            "after = [[\"/bin/sh\", \"-c\", \"echo restarted >> {log}\"]]\n\
+             probe = [[\"/bin/sh\", \"-c\", \"echo probed $KEYFERRY_STORES >> {log}; {probe}\"]]"
+        );
+        let rules: String = SET[1..].iter().map(|s| machine.rule(s, &hooks)).collect();
+        machine.configure("gates = { new_cas = false }", &rules);
+    };
+    let log = || std::fs::read_to_string(machine.path("log")).unwrap();
+    let probed = format!("probed {} {}\n", machine.text("client.p12"), machine.text("client.jks"));
+    machine.publish(&["ann", "bob", "root"], &[]);
+    let before = SET[1..].iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect::<Vec<_>>();
+    configure("echo no answer; exit 9");
+    let failed = machine.apply(&[]);
+    assert!(failed.status == 7 && failed.err.contains("no answer"), "{}{}", failed.out, failed.err);
+    let now = SET[1..].iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect::<Vec<_>>();
+    assert!(now == before);
+    // What was restarted with the new stores is restarted with the old ones.
+    assert_eq!(log(), format!("restarted\n{probed}restarted\n"));
+    assert!(SET.iter().all(|s| !machine.path(&staged(s)).exists()));
+    configure("exit 0");
+    assert_eq!(machine.apply(&[]).status, 0);
+    assert_eq!(log(), format!("restarted\n{probed}restarted\nrestarted\n{probed}"));
+    assert_eq!(all(&machine, &SET[1..]), [["Root", "ann", "bob"]; 2]);
+    let text = std::fs::read_to_string(machine.path("k.toml")).unwrap();
+    std::fs::write(machine.path("k.toml"), text.replace("probe = [[\"/", "probe = [[\"")).unwrap();
+    assert_eq!(machine.ends(&["config", "check", "--config", "k.toml"]).status, 3);
+}
