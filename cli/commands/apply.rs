@@ -142,13 +142,15 @@ fn alone(state: &Path) -> Result<std::fs::File> {
 
 fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Result<Order> {
     let first = set.stores.first();
-    let mut after: Vec<Vec<String>> = Vec::new();
+    let (mut after, mut probe) = (Vec::new(), Vec::new());
     let mut after_timeout_ms = 0;
     for store in &set.stores {
-        for argv in &store.rule.after {
-            let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
-            if !after.contains(&argv) {
-                after.push(argv);
+        for (all, own) in [(&mut after, &store.rule.after), (&mut probe, &store.rule.probe)] {
+            for argv in own {
+                let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
+                if !all.contains(&argv) {
+                    all.push(argv);
+                }
             }
         }
         after_timeout_ms = after_timeout_ms.max(span_of("after_timeout", &store.rule.after_timeout)?);
@@ -156,6 +158,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
     let stores = set.stores.iter().map(|store| {
         Ok(StoreOrder {
             store: store.path.clone(),
+            pointer: store.pointer.clone(),
             format: store.format.map(|f| f.name().to_owned()),
             roles: store.rule.roles.clone(),
             password: store.rule.password.as_ref().map(|p| filled(p, &store.stars)),
@@ -166,7 +169,9 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
             options: store.rule.options.clone(),
         })
     });
-    let programs = i64::try_from(after.len()).unwrap_or(i64::MAX).saturating_mul(after_timeout_ms);
+    // Those of `after` run once more where a probe fails.
+    let programs = i64::try_from(2 * after.len() + probe.len()).unwrap_or(i64::MAX);
+    let programs = programs.saturating_mul(after_timeout_ms);
     let limit_ms = span_of("limit", &config.limit)?.saturating_add(programs);
     Ok(Order {
         owner: set.owner.clone(),
@@ -188,6 +193,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         mode: args.how.mode(),
         ignore_hold: args.ignore_hold,
         after,
+        probe,
         after_timeout_ms: u64::try_from(after_timeout_ms).unwrap_or(60_000),
         limit_ms: u64::try_from(limit_ms).unwrap_or(u64::MAX),
     })

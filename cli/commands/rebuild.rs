@@ -119,6 +119,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
             .zip(&secrets)
             .map(|(s, secrets)| Target {
                 path: &s.path,
+                pointer: None,
                 format: s.format,
                 ctx: Ctx { secrets, options: args.options.values(), session: &session },
                 roles: None,

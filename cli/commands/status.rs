@@ -11,15 +11,17 @@ use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::list::{Row, row};
-use formats::jobs::rebuild::{Waiting, Way, waiting};
+use formats::jobs::rebuild::{Waiting, Way, current, folders, waiting};
 use formats::jobs::{Input, load};
 use formats::model::ItemKind;
 use formats::query::time::rfc3339;
 use formats::storeset::{Generation, generations};
 use formats::{Ctx, Error, Options, Session};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Show a store's keys, generations and last update
@@ -127,6 +129,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     let mut given = program.given().password.to_vec();
     let mut failed = None;
+    // Where stores were first that are in folders of their own now.
+    let mut homes: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     if stores.is_empty() {
         let config = Config::read(&args.config)?;
         let (sets, errors) = sets(&config)?;
@@ -135,8 +139,17 @@ pub fn run(program: &Program, args: &Args) -> Result {
             failed = Some(e.kind());
         }
         for store in sets.iter().flat_map(|s| &s.stores) {
-            let arg =
-                StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
+            let path =
+                match store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path)) {
+                    Ok(path) => path,
+                    Err(e) => {
+                        crate::error::report(ui, &e);
+                        failed = Some(e.kind());
+                        continue;
+                    }
+                };
+            homes.extend(store.pointer.is_some().then(|| (path.clone(), store.path.clone())));
+            let arg = StoreArg { text: path.clone().into(), format: store.format, path };
             let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
             given.extend(spec.map(|s| format!("{}={s}", arg.name())));
             stores.push(arg);
@@ -148,7 +161,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut all = Vec::new();
     for store in &stores {
         let path = file(store)?;
-        let (status, error) = status(store, &path, &passwords, &session);
+        let home = homes.get(&store.path).unwrap_or(&path);
+        let (status, error) = status(store, &path, home, &passwords, &session);
         if let Some(e) = error {
             ui.store_error(&status.store, &e);
             failed = Some(e.kind());
@@ -174,13 +188,23 @@ pub fn run(program: &Program, args: &Args) -> Result {
 fn status(
     store: &StoreArg,
     path: &Path,
+    home: &Path,
     passwords: &Passwords<'_>,
     session: &Session,
 ) -> (Status, Option<Error>) {
     let (content, read) = apart(content(store, passwords, session));
     let (old, listed) = apart(generations(path));
-    let old = old.unwrap_or_default().iter().map(Old::from).collect();
-    let (waits, looked) = apart(waiting(path));
+    let mut old: Vec<_> = old.unwrap_or_default().iter().map(Old::from).collect();
+    if home != path {
+        old.extend(
+            folders(home)
+                .unwrap_or_default()
+                .iter()
+                .filter(|(_, f)| !path.starts_with(f))
+                .map(Old::of_folder),
+        );
+    }
+    let (waits, looked) = apart(waiting(home));
     let waits = waits.flatten();
     let status = Status {
         store: store.name(),
@@ -197,6 +221,14 @@ fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
     match result {
         Ok(value) => (Some(value), None),
         Err(e) => (None, Some(e)),
+    }
+}
+
+impl Old {
+    /// A generation that a settings file has led to.
+    fn of_folder((_, folder): &(u64, PathBuf)) -> Self {
+        let saved = folder.metadata().map_or(0, |m| m.ctime());
+        Old { path: shown(folder), saved: rfc3339(saved) }
     }
 }
 

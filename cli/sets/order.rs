@@ -25,6 +25,8 @@ pub struct Order {
     /// Go on to what somebody went back from.
     pub ignore_hold: bool,
     pub after: Vec<Vec<String>>,
+    /// Run after those of `after`.
+    pub probe: Vec<Vec<String>>,
     pub after_timeout_ms: u64,
     /// When whoever started the worker ends it, in milliseconds from its start.
     pub limit_ms: u64,
@@ -35,6 +37,8 @@ pub struct Order {
 pub struct StoreOrder {
     /// `FORMAT:PATH` or `PATH`.
     pub store: PathBuf,
+    /// The settings file that leads to it.
+    pub pointer: Option<PathBuf>,
     /// The name of its format, where that is said.
     pub format: Option<String>,
     /// Names of roles.

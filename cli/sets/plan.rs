@@ -5,6 +5,7 @@ use super::walk::{Found, find};
 use crate::config::{Config, Store};
 use formats::storeset::is_leftover;
 use formats::{Error, Format, Kind};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ pub struct Planned<'a> {
     pub format: Option<&'static dyn Format>,
     /// Its path.
     pub path: PathBuf,
+    /// The settings file that leads to its generations.
+    pub pointer: Option<PathBuf>,
     /// What the stars of the pattern stand for.
     pub stars: Vec<String>,
 }
@@ -61,9 +64,10 @@ pub fn sets(config: &Config) -> formats::Result<(Vec<Set<'_>>, Vec<Error>)> {
 
 /// The stores that one rule means, and whose they are.
 fn stores(rule: &Store) -> (Vec<(Planned<'_>, Option<Owner>)>, Vec<Error>) {
-    let (format, pattern) = rule.path();
+    let path = rule.path().1;
+    // The settings file stays where it is; the store may be in a generation's folder.
+    let pattern = rule.pointer.as_deref().map_or(path, Path::new);
     let text = pattern.to_string_lossy();
-    let planned = |found: Found, stars| (Planned { rule, format, path: found.path, stars }, found.owner);
     let (mut found, mut failed) = find(&text);
     if text.contains('*') {
         // What this program leaves beside stores is no store.
@@ -71,7 +75,7 @@ fn stores(rule: &Store) -> (Vec<(Planned<'_>, Option<Owner>)>, Vec<Error>) {
     } else if found.is_empty() && failed.is_empty() {
         // Its folder says whose a new store is.
         if rule.create {
-            (found, failed) = find(&pattern.parent().unwrap_or(Path::new("/")).to_string_lossy());
+            (found, failed) = find(&folder(pattern));
         }
         found.iter_mut().for_each(|f| f.path = pattern.to_owned());
         if found.is_empty() && failed.is_empty() {
@@ -79,17 +83,46 @@ fn stores(rule: &Store) -> (Vec<(Planned<'_>, Option<Owner>)>, Vec<Error>) {
                 .push(Error::new(Kind::Read, "is not there").hint("create = true makes it").in_file(pattern));
         }
     }
-    let stars_of = |f: &Found| stars(&text, &f.path.to_string_lossy());
-    (
-        found
-            .into_iter()
-            .map(|f| {
-                let stars = stars_of(&f);
-                planned(f, stars)
-            })
-            .collect(),
-        failed,
-    )
+    let mut all = Vec::new();
+    for Found { path, owner } in found {
+        let stars = stars(&text, &path.to_string_lossy());
+        let planned = planned(rule, &path, stars);
+        match one_owner(&planned, owner.as_ref()) {
+            Ok(()) => all.push((planned, owner)),
+            Err(e) => failed.push(e),
+        }
+    }
+    (all, failed)
+}
+
+/// The folder that a path is in, as a pattern.
+fn folder(path: &Path) -> Cow<'_, str> {
+    path.parent().unwrap_or(Path::new("/")).to_string_lossy()
+}
+
+/// That a store whose settings file is `owner`'s is in a folder of `owner`'s, too: whoever works on it has the rights
+/// of the one.
+fn one_owner(planned: &Planned<'_>, owner: Option<&Owner>) -> formats::Result<()> {
+    let Some(pointer) = &planned.pointer else { return Ok(()) };
+    let (found, mut failed) = find(&folder(&planned.path));
+    match (found.first(), failed.pop()) {
+        (_, Some(e)) => Err(e),
+        (Some(found), None) if found.owner.as_ref().map(|o| o.uid) != owner.map(|o| o.uid) => {
+            let what = format!("is not in a folder of the same user's as {}", pointer.display());
+            Err(Error::refused(what).in_file(&planned.path))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The store that was found by the name `found`: its own, or that of the settings file that leads to it.
+fn planned<'a>(rule: &'a Store, found: &Path, stars: Vec<String>) -> Planned<'a> {
+    let (format, path) = rule.path();
+    let (path, pointer) = match rule.pointer {
+        Some(_) => (PathBuf::from(filled(&path.to_string_lossy(), &stars)), Some(found.to_owned())),
+        None => (found.to_owned(), None),
+    };
+    Planned { rule, format, path, pointer, stars }
 }
 
 /// What each star of `pattern` stands for in `path`, which matches it: part by part of the path, the shortest text.

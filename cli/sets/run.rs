@@ -15,7 +15,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Has all sets worked on, `jobs` at a time (0: one for each core), and hands each answer to `report` in the order of
+/// Has all sets worked on, `jobs` at a time (0: as many as [`usual_jobs`]), and hands each answer to `report` in the order of
 /// the sets.
 pub fn run(
     sets: &[(Set<'_>, Order)],
@@ -25,8 +25,7 @@ pub fn run(
     // What our caller left open is nothing to workers and the programs that they start.
     close_fds::set_fds_cloexec(3, &[]);
     let said = Mutex::new(HashSet::new());
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if jobs == 0 { cores() } else { jobs }.min(sets.len());
+    let threads = if jobs == 0 { usual_jobs() } else { jobs }.min(sets.len());
     let next = AtomicUsize::new(0);
     let (sender, answers) = channel();
     std::thread::scope(|scope| {
@@ -58,6 +57,11 @@ pub fn run(
         }
         Ok(())
     })
+}
+
+/// Workers wait for the disk, to know that what they wrote is there, three times as long as they compute.
+fn usual_jobs() -> usize {
+    4 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// An answer: a report names every certificate that came or went.

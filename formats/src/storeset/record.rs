@@ -69,6 +69,13 @@ impl Record {
         self
     }
 
+    /// Takes over from `other`, a record of the store that this one takes the place of, what is not to come again.
+    pub fn after(mut self, other: Record) -> Self {
+        self.distrust.clone_from(&other.distrust);
+        self.hold = other.held().hold;
+        self
+    }
+
     /// The record beside `store`; `None` when there is none that can be understood.
     pub fn read(store: &Path) -> Option<Record> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();

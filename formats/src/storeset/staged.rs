@@ -48,7 +48,9 @@ pub struct Note {
 /// One store of a set that is to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Its path, absolute, links resolved.
+    /// The store beside which it is staged; absolute, links resolved.
+    pub home: PathBuf,
+    /// Where the store is: there, unless a settings file leads to another place.
     pub path: PathBuf,
     /// The name of its format.
     pub format: String,
@@ -114,7 +116,7 @@ impl Staged {
     /// What is noted of its own store.
     pub fn member(&self) -> Option<&Member> {
         let own = std::path::absolute(&self.store).ok()?;
-        self.note.set.iter().find(|m| m.path == own)
+        self.note.set.iter().find(|m| m.home == own)
     }
 
     /// Marks that its set begins to be switched; synced.

@@ -70,7 +70,7 @@ pub(super) fn heal_all(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<
         }
         let healed = heal(&store, job, warnings).map_err(|e| e.in_file(target.path))?;
         if let Some((way, set)) = &healed {
-            done.extend(set.stores.iter().map(|s| (s.member.path.clone(), *way)));
+            done.extend(set.stores.iter().map(|s| (s.member.home.clone(), *way)));
         }
         all.push(healed.map(|(way, _)| way));
     }
@@ -91,7 +91,7 @@ fn heal(store: &Path, job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<O
         ));
         return Ok(None);
     }
-    let mut paths: Vec<_> = set.stores.iter().map(|s| &s.member.path).collect();
+    let mut paths: Vec<_> = set.stores.iter().map(|s| &s.member.home).collect();
     // In one order, so that two runs don't wait for each other.
     paths.sort();
     let _locks = paths.into_iter().map(|p| Lock::take(p)).collect::<Result<Vec<_>>>()?;
@@ -201,7 +201,7 @@ impl InSet {
         let unknown =
             || Error::unsupported(format!("a staged store is of the unknown format {}", member.format));
         let format = by_name(&member.format).ok_or_else(unknown)?;
-        let staged = Staged::read(&member.path).filter(|s| s.note.set == found.note.set);
+        let staged = Staged::read(&member.home).filter(|s| s.note.set == found.note.set);
         let at = if is_base(member, format)? {
             At::Before
         } else if staged.is_none() || is_next(member, format)? {
@@ -254,7 +254,7 @@ fn is_next(member: &Member, format: &dyn Format) -> Result<bool> {
     let store = &member.path;
     match (&member.next, format.in_place().filter(|_| store.is_dir())) {
         (Some(next), _) => Ok(store.is_file() && storeset::digest(store).is_ok_and(|d| d == *next)),
-        (None, Some(in_place)) => in_place.is_same(store, &storeset::staged_place(store)),
+        (None, Some(in_place)) => in_place.is_same(store, &storeset::staged_place(&member.home)),
         (None, None) => Ok(false),
     }
 }

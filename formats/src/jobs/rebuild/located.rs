@@ -2,6 +2,7 @@
 
 use super::commit::Seen;
 use super::compare::{compare, is_same};
+use super::pointed::{self, Pointed};
 use super::policy;
 use super::wanted::Wanted;
 use super::{Mode, Rebuild, StoreReport, Target};
@@ -21,6 +22,8 @@ pub(super) struct Located<'a> {
     pub(super) target: &'a Target<'a>,
     /// Links resolved.
     pub(super) path: PathBuf,
+    /// Where a settings file leads to it.
+    pub(super) pointed: Option<Pointed>,
     pub(super) current: Option<Source>,
     pub(super) identity: Option<crate::place::Identity>,
     pub(super) format: &'static dyn Format,
@@ -54,13 +57,23 @@ impl Next {
 
 impl<'a> Located<'a> {
     pub(super) fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
-        let path = storeset::resolve(target.path)?;
+        let home = storeset::resolve(target.path)?;
+        let pointed =
+            target.pointer.map(|settings| Pointed { settings: settings.to_owned(), home: home.clone() });
+        // A dry run writes nothing, not even a lock file.
+        let lock = match (&pointed, dry_run) {
+            (Some(_), false) => Some(storeset::Lock::take(&home)?),
+            _ => None,
+        };
+        let path = match &pointed {
+            Some(p) => pointed::current(&p.settings, &p.home)?,
+            None => home,
+        };
         // Before anything is put beside a folder that is no store of ours.
         if path.is_dir() && !target.may_be_folder(&path)? {
             storeset::replaceable(&path)?;
         }
-        // A dry run writes nothing, not even a lock file.
-        let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
+        let lock = if dry_run || pointed.is_some() { lock } else { Some(storeset::Lock::take(&path)?) };
         let current = if storeset::is_there(&path)? { Some(open(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
@@ -83,7 +96,7 @@ impl<'a> Located<'a> {
             in_place.recover(&path)?;
         }
         let identity = current.as_ref().and_then(Source::identity);
-        Ok(Located { target, path, current, identity, format, _lock: lock })
+        Ok(Located { target, path, pointed, current, identity, format, _lock: lock })
     }
 
     /// Whether the last run had the same inputs and nobody has touched the store since.
@@ -121,6 +134,11 @@ impl<'a> Located<'a> {
     /// What tells this state of the store from others: of a file its digest. `None`: there is no store.
     pub(super) fn base(&self) -> Result<Option<String>> {
         base(&self.path, self.format)
+    }
+
+    /// The store beside which the next generation is kept.
+    pub(super) fn home(&self) -> &Path {
+        self.pointed.as_ref().map_or(&self.path, |p| &p.home)
     }
 
     /// What there is to be noted of this store in that state.

@@ -16,11 +16,13 @@ mod compare;
 mod healing;
 mod inputs;
 mod located;
+mod pointed;
 mod policy;
 mod staging;
 mod wanted;
 
 pub use healing::{Waiting, Way, prune, waiting};
+pub use pointed::{current, folders};
 pub(super) use policy::usual_roles;
 pub use policy::{Approval, Bundle, Gates, Stop};
 
@@ -49,6 +51,9 @@ pub const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 pub struct Target<'a> {
     /// Its path.
     pub path: &'a Path,
+    /// The settings file of IBM MQ that leads to it (`keystore.conf`, `mqclient.ini`). Then `path` is where the store was
+    /// first; its generations are folders beside that, and the file is rewritten to lead there.
+    pub pointer: Option<&'a Path>,
     /// Its format where the caller names one; else the current store's, else by suffix.
     pub format: Option<&'static dyn Format>,
     /// Its password and options.
@@ -248,18 +253,23 @@ fn carry_out(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Stri
         Mode::Stage => staging::keep_all(job, built, warnings),
         Mode::Commit => commit_all(job, built, warnings),
         // Of one store the rename is all there is to be interrupted.
-        Mode::Replace if built.iter().filter(|b| b.2.as_ref().is_some_and(Next::is_new)).count() < 2 => {
-            commit_all(job, built, warnings)
-        }
+        Mode::Replace if renames(built) < 2 => commit_all(job, built, warnings),
         Mode::Replace => {
             staging::keep_all(job, built, warnings)?;
             let kept: Vec<_> =
-                built.iter_mut().filter_map(|b| b.3.staged.take().and(Some(b.0.path.clone()))).collect();
+                built.iter_mut().filter_map(|b| b.3.staged.take().and(Some(b.0.home().to_owned()))).collect();
             commit_all(job, built, warnings).inspect_err(|_| {
                 kept.iter().filter_map(|path| storeset::Staged::read(path)).for_each(|s| drop(s.delete()));
             })
         }
     }
+}
+
+/// How many renames there will be: stores that a settings file leads to have one together.
+fn renames(built: &[Built<'_>]) -> usize {
+    let new = || built.iter().filter(|b| b.2.as_ref().is_some_and(Next::is_new));
+    let files: Set<_> = new().filter_map(|b| b.0.pointed.as_ref()).map(|p| &p.settings).collect();
+    files.len() + new().filter(|b| b.0.pointed.is_none()).count()
 }
 
 /// A store that is named twice would wait for its own lock.

@@ -37,7 +37,7 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
     for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
         let Some(staging) = stagings.next() else { break };
         let note = Note::new(place.made_from(job, digest, String::new()), set.clone());
-        match Staged::keep(staging, &place.path, note) {
+        match Staged::keep(staging, place.home(), note) {
             Ok(staged) => {
                 report.staged = Some(staged.path());
                 kept.push(staged);
@@ -47,7 +47,7 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
                 return Err(e);
             }
         }
-        *next = Staged::read(&place.path).map(Next::Waiting);
+        *next = Staged::read(place.home()).map(Next::Waiting);
     }
     Ok(())
 }
@@ -69,6 +69,7 @@ fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
     let source = staging.source()?;
     let unread = |e| Error::io(Kind::Read, "can't be read", e);
     Ok(Member {
+        home: std::path::absolute(place.home()).map_err(unread)?,
         path: std::path::absolute(&place.path).map_err(unread)?,
         format: place.format.name().to_owned(),
         base: place.base()?,
@@ -89,7 +90,7 @@ pub(super) fn take(
 ) -> Result<Next> {
     let anew = "keyferry apply --stage (or rebuild --stage) builds it anew";
     let busy = |why: String| Err(Error::new(Kind::Busy, why).hint(anew));
-    let Some(staged) = Staged::read(&place.path) else {
+    let Some(staged) = Staged::read(place.home()) else {
         return Err(Error::refused("nothing is staged for it").hint(anew));
     };
     if let Some(why) = outdated(job, &staged, digest) {
@@ -105,7 +106,7 @@ pub(super) fn take(
         job.targets.iter().any(|t| {
             let path = crate::storeset::resolve(t.path)
                 .and_then(|p| std::path::absolute(p).map_err(|e| Error::io(Kind::Read, "can't be found", e)));
-            path.is_ok_and(|p| p == m.path)
+            path.is_ok_and(|p| p == m.home)
         })
     };
     if let Some(other) = staged.note.set.iter().find(|m| !named(m)) {
