@@ -136,9 +136,10 @@ fn value(before: &OsString, folder: &Path, to: &Path, pointer: &Pointer) -> Resu
         )));
     }
     let with_extension = had.extension().is_some_and(|e| e.eq_ignore_ascii_case(pointer.format));
-    let named = if is_own && !with_extension { to.with_extension("") } else { to.to_owned() };
+    let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+    let named = if is_own && !with_extension { to.with_extension("") } else { to.clone() };
     let beside = |p: &Path| p.parent().map(whole);
-    let relative = had.is_relative() && beside(&folder.join(had)) == beside(to);
+    let relative = had.is_relative() && beside(&folder.join(had)) == beside(&to);
     Ok(match named.file_name().filter(|_| relative) {
         Some(name) => had.with_file_name(name).into(),
         None => named.into(),
