@@ -779,7 +779,13 @@ mod tests {
         let all = Passwords::new(&ui, given(&specs, to, &[]), &[&a], false).expect("specs");
         let from = all.of(&a);
         let (uses, name) = (PasswordUse::Always, "to".to_owned());
-        let to = DestinationPasswords { source: &from, uses, name, answer: Mutex::new(None) };
+        let to = DestinationPasswords {
+            source: &from,
+            own: from.all.own(&[]),
+            uses,
+            name,
+            answer: Mutex::new(None),
+        };
         to.store().map(|a| a.map(|p| String::from_utf8_lossy(p.bytes()).into_owned()))
     }
 

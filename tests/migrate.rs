@@ -127,10 +127,20 @@ fn mq_gets_a_pkcs12_that_the_stash_opens_and_a_server_believes() {
     // Why the label becomes a setting.
     assert!(handshake(&at("client.kdb"), None, &server) && !handshake(&at("client.p12"), None, &server));
 
-    // There is one now, and nothing is replaced.
-    let again = run(&mut migrate());
-    assert_eq!(again.status, 5, "{}", again.err);
+    // Again: there is nothing to do, but for the settings where a run ended before them. What differs is not replaced.
+    std::fs::write(at("mqclient.ini"), &ini).unwrap();
+    assert!(must(&mut migrate()).out.contains("\"already\": true"));
+    let again = files(dir.path());
+    assert_eq!(
+        (&again[&at("client.p12")], &again[&at("mqclient.ini")]),
+        (&after[&at("client.p12")], &after[&at("mqclient.ini")])
+    );
+    let mut remove = in_folder(dir.path());
+    must(remove.args(["remove", "client.p12", "partner", "--yes", "--password", "stash:client.sth"]));
+    let other = run(&mut migrate());
+    assert!(other.status == 5 && other.err.contains("something else"), "{}", other.err);
     // And back, in another place.
+    must(in_folder(dir.path()).args(["rollback", "client.p12", "--password", "stash:client.sth"]));
     let back = scratch();
     for name in ["client.p12", "client.sth"] {
         std::fs::copy(at(name), back.path().join(name)).unwrap();

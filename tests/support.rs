@@ -91,7 +91,7 @@ impl World {
             from: jobs::Input { source, format: None, ctx: self.ctx(from) },
             to: jobs::deliver::Target {
                 to: jobs::Output::Memory,
-                format: format,
+                format,
                 ctx: self.ctx(to),
                 allow: jobs::AllowLoss::All,
                 force: false,

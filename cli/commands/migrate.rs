@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// Move key databases to PKCS#12 for MQ 9.3 and later, with what belongs to them
 ///
 /// NAME.kdb becomes NAME.p12 beside it, with the same owner, mode, labels and password, so that NAME.sth opens both. It is
-/// read back and compared before it gets its name. The key database and all that is beside it stay as they are: AMS's C
+/// read back and compared before it gets its name; one that was moved before stays as it is. The key database and all that is beside it stay as they are: AMS's C
 /// client reads no PKCS#12. What PKCS#12 can't hold is said: the mark of the default key becomes a setting, pending
 /// requests stay with the key database, and a certificate that isn't trusted there is refused, for GSKit trusts every
 /// one in a PKCS#12.
@@ -190,10 +190,10 @@ impl Run<'_> {
             let mut leads = false;
             for store in stores {
                 let from = &store.arg.path;
-                leads |= !file
-                    .point(from, &destination(from, self.args.to))
-                    .map_err(|e| e.in_file(path))?
-                    .is_empty();
+                let to = destination(from, self.args.to);
+                // A run before this one may have rewritten it.
+                leads |=
+                    file.leads_to(&to) || !file.point(from, &to).map_err(|e| e.in_file(path))?.is_empty();
             }
             if !leads {
                 return Err(Error::refused("names none of the stores that are moved").in_file(path).into());
@@ -328,7 +328,8 @@ fn settings(done: &Migrated, to: &dyn Format) -> Vec<(&'static str, String)> {
     let whole = std::path::absolute(&done.to).unwrap_or_else(|_| done.to.clone());
     let name = |path: &Path| path.to_string_lossy().into_owned();
     let (path, stem) = (name(&whole), name(&whole.with_extension("")));
-    let mut out = match to.name() {
+    let label = label_setting(done).filter(|_| to.name() == "p12").map(|l| format!("CertificateLabel={l}"));
+    match to.name() {
         "kdb" => vec![
             ("environment", format!("MQSSLKEYR={stem}")),
             ("mqclient.ini SSL:", format!("SSLKeyRepository={stem}")),
@@ -339,7 +340,10 @@ fn settings(done: &Migrated, to: &dyn Format) -> Vec<(&'static str, String)> {
             ("environment", format!("MQSSLKEYR={path}")),
             ("mqclient.ini SSL:", format!("SSLKeyRepository={path}")),
             ("queue manager", format!("ALTER QMGR SSLKEYR('{path}')")),
-        ],
+        ]
+        .into_iter()
+        .chain(label.map(|l| ("mqclient.ini SSL:", l)))
+        .collect(),
         java => vec![
             (
                 "Java",
@@ -350,20 +354,27 @@ fn settings(done: &Migrated, to: &dyn Format) -> Vec<(&'static str, String)> {
             ),
             ("keystore.conf", format!("{java}.keystore = {stem}")),
         ],
-    };
-    if let (Some(label), "p12") = (label_setting(done), to.name()) {
-        out.push(("mqclient.ini SSL:", format!("CertificateLabel={label}")));
     }
-    out
+}
+
+/// Whether GSKit reads it, which takes the password from a stash.
+fn by_gskit(format: &dyn Format) -> bool {
+    ["kdb", "p12"].contains(&format.name())
 }
 
 fn lines(from: &Path, done: &Migrated, args: &Args) -> Vec<String> {
     let text = |path: &Path| Printable(&path.to_string_lossy()).to_string();
-    let verb = if args.dry_run { "would be moved" } else { "moved" };
+    let verb = match (done.already, args.dry_run) {
+        (true, _) => "was moved before",
+        (_, true) => "would be moved",
+        _ => "moved",
+    };
     let mut out =
         vec![format!("{}: {verb} to {}: {}", text(from), text(&done.to), counted(&done.done.counts))];
     match &done.stash {
-        Some(stash) => out.push(format!("  {} opens both", text(stash))),
+        Some(stash) if by_gskit(args.to) => out.push(format!("  {} opens both", text(stash))),
+        Some(stash) => out.push(format!("  its password is the one in {}", text(stash))),
+        None if !by_gskit(args.to) => {}
         None => out.push(
             "  there is no stash; MQ needs SSLKeyRepositoryPassword, MQKEYRPWD or one (keyferry stash)"
                 .into(),
@@ -401,7 +412,8 @@ fn row(from: &Path, done: &Migrated, rewritten: &[(PathBuf, Vec<Pointed>)], args
         "store": from.to_string_lossy(),
         "to": done.to.to_string_lossy(),
         "format": args.to.name(),
-        "written": !args.dry_run,
+        "written": !args.dry_run && !done.already,
+        "already": done.already,
         "counts": counts.collect::<serde_json::Map<_, _>>(),
         "requests": done.requests,
         "losses": losses.collect::<Vec<_>>(),

@@ -213,7 +213,7 @@ fn without_companions(store: &mut Store, to: &dyn Format, losses: &mut Vec<Loss>
     });
 }
 
-fn counts(store: &Store) -> Vec<(ItemKind, usize)> {
+pub(super) fn counts(store: &Store) -> Vec<(ItemKind, usize)> {
     let count = |k: &ItemKind| store.entries.iter().filter(|e| e.item.kind() == *k).count();
     ItemKind::ALL.iter().map(|k| (*k, count(k))).filter(|(_, n)| *n > 0).collect()
 }

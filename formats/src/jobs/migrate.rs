@@ -4,14 +4,15 @@
 //! The new store has the old one's name with another extension, its owner, mode and attributes, and its password,
 //! so that the stash beside the old one opens the new one too. The old store and its companions stay.
 
-use super::deliver::{Converted, Target};
+use super::deliver::{Converted, Target, counts};
+use super::diff::diff;
 use super::edit::StorePassword;
 use super::labels::shown;
 use super::{AllowLoss, Input, Loaded, Output, load};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::{Format, TrustRange};
-use crate::model::{Entry, Item, Loss, LossKind, Password};
+use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Password};
 use crate::place::Source;
 use crate::storeset::Step;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Migrated {
     pub to: PathBuf,
     /// Counts, losses, warnings.
     pub done: Converted,
+    /// It was there, with all that the old store has: nothing was done.
+    pub already: bool,
     /// The stash beside both, where it holds their password.
     pub stash: Option<PathBuf>,
     /// The label of the default key, where the new format can't mark it.
@@ -50,7 +53,8 @@ pub fn destination(from: &Path, to: &dyn Format) -> PathBuf {
     from.with_extension(to.suffixes().first().copied().unwrap_or(to.name()))
 }
 
-/// Moves it. `Kind::Refused` where something has the new store's name, or the store has that format.
+/// Moves it; a store that was moved before stays as it is. `Kind::Refused` where something else has the new store's
+/// name, or the store has that format.
 pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
     let loaded = load(&job.from)?;
     let path = job.from.source.path();
@@ -58,21 +62,28 @@ pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
         return Err(Error::refused(format!("is {} already", job.to.title())).in_file(path));
     }
     let to = destination(path, job.to);
-    if to.symlink_metadata().is_ok() {
-        return Err(Error::refused("exists already")
-            .hint("move it away first; migrate replaces nothing")
-            .in_file(&to));
-    }
     if for_gskit(loaded.format, job.to) {
         is_for_gskit(job.from.ctx.secrets.store()?.as_deref()).map_err(|e| e.in_file(path))?;
     }
     let known = Known::of(&loaded, job.to);
     let stash = Stash::beside(path, &loaded, job)?;
     let password = StorePassword(job.from.ctx.secrets);
+    let ctx = Ctx { secrets: &password, ..job.from.ctx };
+    if to.symlink_metadata().is_ok() {
+        let Some(counts) = there(&to, &loaded, job.to, ctx) else {
+            return Err(Error::refused("exists already, and holds something else")
+                .hint("move it away first; migrate replaces nothing")
+                .in_file(&to));
+        };
+        let done =
+            Converted { written: true, from_format: loaded.format.name(), counts, ..Converted::default() };
+        let Known { default, requests, .. } = known;
+        return Ok(Migrated { done, already: true, to, stash: stash.fits(), default, requests });
+    }
     let target = Target {
         to: Output::File(&to),
         format: job.to,
-        ctx: Ctx { secrets: &password, ..job.from.ctx },
+        ctx,
         // They are weighed below, in other words.
         allow: AllowLoss::All,
         force: false,
@@ -89,7 +100,24 @@ pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
         staged.commit()?;
     }
     let Known { default, requests, .. } = known;
-    Ok(Migrated { done: staged.finish(), to, stash: stash.fits(), default, requests })
+    Ok(Migrated { done: staged.finish(), already: false, to, stash: stash.fits(), default, requests })
+}
+
+/// What is in the store at `to`, where it holds all that the old one has and nothing else. Requests aside, which stay
+/// with the old one.
+fn there(
+    to: &Path,
+    old: &Loaded,
+    format: &'static dyn Format,
+    ctx: Ctx<'_>,
+) -> Option<Vec<(ItemKind, usize)>> {
+    let source = Source::open(to).ok()?;
+    let new = load(&Input { source: &source, format: None, ctx }).ok()?;
+    let found = diff(old, &new);
+    let same = found.added.is_empty()
+        && found.changed.iter().all(|c| c.changes.iter().all(|c| c.what == "default"))
+        && found.removed.iter().all(|side| side.kind == ItemKind::Request.name());
+    (same && new.format.name() == format.name()).then(|| counts(&new.store))
 }
 
 /// Whether GSKit read the old store, and is to read the new one: it has a stash, and the new one an entry's trust.

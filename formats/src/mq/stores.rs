@@ -77,6 +77,12 @@ impl Settings {
         found.collect()
     }
 
+    /// Whether a setting leads to this store; relative paths count from `folder`.
+    pub fn leads_to(&self, folder: &Path, store: &Path) -> bool {
+        let store = whole(store);
+        self.stores(folder).iter().any(|named| whole(&named.path) == store)
+    }
+
     /// Makes every setting that leads to the store `from` lead to `to`, in the manner that its value has: with an
     /// extension or without, relative or not. What was changed; nothing where no setting leads there.
     ///
