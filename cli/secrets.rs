@@ -537,6 +537,12 @@ impl Secrets for StorePasswords<'_> {
 }
 
 impl Passwords<'_> {
+    /// What a destination was given: by its name, else by `--to-password`.
+    fn own(&self, aliases: &[String]) -> Option<&Slot> {
+        let named = self.stores.iter().find(|(n, _)| n.as_ref().is_some_and(|n| aliases.contains(n)));
+        named.map(|(_, s)| *s).or(self.to).and_then(|s| self.slots.get(s))
+    }
+
     /// `--key-password LABEL=prompt`: one question for each SPEC.
     fn ask_for_key(&self, slot: &Slot, name: &str) -> formats::Result<Answer> {
         let mut state = lock(&slot.state);
@@ -553,6 +559,7 @@ impl Passwords<'_> {
 /// The passwords of a destination: its own, else what the source was opened with.
 pub struct DestinationPasswords<'a> {
     source: &'a StorePasswords<'a>,
+    own: Option<&'a Slot>,
     uses: PasswordUse,
     name: String,
     answer: Mutex<Option<Answer>>,
@@ -561,7 +568,7 @@ pub struct DestinationPasswords<'a> {
 impl<'a> DestinationPasswords<'a> {
     /// Those of `to`, beside those of its source.
     pub fn new(source: &'a StorePasswords<'a>, to: &crate::place::Destination) -> Result<Self> {
-        let own = source.all.to.and_then(|s| source.all.slots.get(s));
+        let own = source.all.own(&to.store.aliases());
         let uses = to.format.carries().password;
         if uses == PasswordUse::Never && own.is_some_and(|s| s.spec != Spec::None) {
             return Err(Failure::usage(format!(
@@ -570,12 +577,12 @@ impl<'a> DestinationPasswords<'a> {
             )));
         }
         let name = if to.store.is_stdio() { "standard output".to_owned() } else { to.store.name() };
-        Ok(DestinationPasswords { source, uses, name, answer: Mutex::new(None) })
+        Ok(DestinationPasswords { source, own, uses, name, answer: Mutex::new(None) })
     }
 
     fn resolve(&self) -> formats::Result<Answer> {
         let all = self.source.all;
-        if let Some(own) = all.to.and_then(|s| all.slots.get(s)) {
+        if let Some(own) = self.own {
             return match own.spec {
                 Spec::Prompt => require_terminal(&self.name).and_then(|()| ask(&self.name, Asking::Twice)),
                 _ => all.fetch(own),
@@ -775,7 +782,13 @@ mod tests {
         let all = Passwords::new(&ui, given(&specs, to, &[]), &[&a], false).expect("specs");
         let from = all.of(&a);
         let (uses, name) = (PasswordUse::Always, "to".to_owned());
-        let to = DestinationPasswords { source: &from, uses, name, answer: Mutex::new(None) };
+        let to = DestinationPasswords {
+            source: &from,
+            own: from.all.own(&[]),
+            uses,
+            name,
+            answer: Mutex::new(None),
+        };
         to.store().map(|a| a.map(|p| String::from_utf8_lossy(p.bytes()).into_owned()))
     }
 

@@ -6,8 +6,9 @@
 //! keyferry check knows; `cli` holds the program to its contract, `docs` and `coming_from` the documentation to the
 //! code; `edit` changes stores in every format; `keys` has certificates asked for and signed, here and elsewhere; `faults` fails
 //! every system call that a change makes; `golden` reads every file of testdata/; `hostile` feeds broken files; `kdb`,
-//! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `names` and
-//! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds.
+//! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `migrate` moves stores
+//! for MQ, parts them and puts them together; `names` and `inventory` hold what is listed to what the stores' own tools
+//! say; `swap` interrupts rebuilds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
 
@@ -27,6 +28,7 @@ mod hostile;
 mod inventory;
 mod kdb;
 mod keys;
+mod migrate;
 mod names;
 mod nss;
 mod oracle;

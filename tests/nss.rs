@@ -677,15 +677,19 @@ fn every_store_fits_into_a_database() {
         let db = folder.path().join("db");
         let outcome = jobs::convert::convert(&jobs::convert::Convert {
             from: jobs::Input { source: &source, format: None, ctx: world.ctx(&from) },
-            to: jobs::Output::File(&db),
-            to_format: formats::by_name("sql").unwrap(),
-            to_ctx: world.ctx(&to),
+            to: jobs::deliver::Target {
+                to: jobs::Output::File(&db),
+                format: formats::by_name("sql").unwrap(),
+                ctx: world.ctx(&to),
+                allow: jobs::AllowLoss::All,
+                force: false,
+                dry_run: false,
+                like: None,
+                on_step: &|_| Ok(()),
+            },
             labels: Vec::new(),
             certs_only: false,
             key_label: None,
-            allow: jobs::AllowLoss::All,
-            force: false,
-            on_step: &|_| Ok(()),
         });
         match outcome {
             Ok(done) => {

@@ -86,18 +86,22 @@ impl World {
         from: &dyn Secrets,
         format: &'static dyn Format,
         to: &dyn Secrets,
-    ) -> formats::Result<jobs::convert::Converted> {
+    ) -> formats::Result<jobs::deliver::Converted> {
         jobs::convert::convert(&jobs::convert::Convert {
             from: jobs::Input { source, format: None, ctx: self.ctx(from) },
-            to: jobs::Output::Memory,
-            to_format: format,
-            to_ctx: self.ctx(to),
+            to: jobs::deliver::Target {
+                to: jobs::Output::Memory,
+                format,
+                ctx: self.ctx(to),
+                allow: jobs::AllowLoss::All,
+                force: false,
+                dry_run: false,
+                like: None,
+                on_step: &|_| Ok(()),
+            },
             labels: Vec::new(),
             certs_only: false,
             key_label: None,
-            allow: jobs::AllowLoss::All,
-            force: false,
-            on_step: &|_| Ok(()),
         })
     }
 }

@@ -1,15 +1,12 @@
 //! `keyferry convert`: one store into another format.
 
 use super::Program;
-use super::options::{FormatOptions, LossOptions, format_parser};
-use crate::error::{Failure, Result};
-use crate::place::{Destination, StoreArg, shown, to_standard_output};
-use crate::secrets::DestinationPasswords;
-use formats::error::Printable;
-use formats::jobs::convert::{Convert, Converted, convert};
-use formats::jobs::{AllowLoss, Input, Output};
+use super::delivery::{DeliveryOptions, deliver};
+use crate::error::Result;
+use crate::place::{Destination, StoreArg};
+use formats::Error;
+use formats::jobs::convert::{Convert, convert};
 use formats::model::{ItemKind, Loss, LossKind};
-use formats::{Ctx, Error, Format};
 use std::ffi::OsString;
 
 /// Convert a store into another format
@@ -27,10 +24,6 @@ pub struct Args {
     /// The store to write: a path, FORMAT:PATH, or - for standard output
     dst: OsString,
 
-    /// The format of DST
-    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
-    to: Option<&'static dyn Format>,
-
     /// Only the entry with this label; may be given several times
     #[arg(long, short, value_name = "L")]
     label: Vec<String>,
@@ -46,14 +39,7 @@ pub struct Args {
     mq_label: Option<String>,
 
     #[command(flatten)]
-    loss: LossOptions,
-
-    /// Replace DST if it exists; one old generation is kept
-    #[arg(long, short)]
-    force: bool,
-
-    #[command(flatten)]
-    options: FormatOptions,
+    how: DeliveryOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -74,57 +60,24 @@ fn mq_label(user: &str) -> std::result::Result<String, &'static str> {
 /// Converts.
 pub fn run(program: &Program, args: &Args) -> Result {
     let from = StoreArg::parse_existing(&program.ui, &args.src);
-    let to = Destination::resolve(&args.dst, args.to)?;
+    let to = Destination::resolve(&args.dst, args.how.to)?;
     let source = from.open()?;
-    if to.is_file(source.identity()) && !args.force {
+    if to.is_file(source.identity()) && !args.how.force {
         return Err(Error::refused("source and destination are the same file")
             .in_file(&to.store.path)
             .hint("--force replaces it; one old generation is kept")
             .into());
     }
-    let session = program.session()?;
-    let passwords = program.passwords(&[&from, &to.store])?;
-    let from_secrets = passwords.of(&from);
-    let to_secrets = DestinationPasswords::new(&from_secrets, &to)?;
-    let options = args.options.values();
-    let allow = args.loss.allowed();
-    let on_step = crate::failpoint::on_step();
-    let done = convert(&Convert {
-        from: Input {
-            source: &source,
-            format: from.format,
-            ctx: Ctx { secrets: &from_secrets, options, session: &session },
-        },
-        to: if to.store.is_stdio() { Output::Memory } else { Output::File(&to.store.path) },
-        to_format: to.format,
-        to_ctx: Ctx { secrets: &to_secrets, options, session: &session },
-        labels: args.label.clone(),
-        certs_only: args.certs_only,
-        key_label: args.mq_label.clone(),
-        allow: allow.clone(),
-        force: args.force,
-        on_step: &on_step,
-    })?;
-    finish(program, &to, &allow, done)
-}
-
-/// Says how it ended, and writes what goes to standard output.
-pub fn finish(program: &Program, to: &Destination, allow: &AllowLoss, done: Converted) -> Result {
-    let ui = &program.ui;
-    for warning in &done.warnings {
-        ui.warn(&Printable(warning).to_string());
-    }
-    if !done.written {
-        return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
-    }
-    if let Some(bytes) = &done.bytes {
-        to_standard_output(ui, bytes)?;
-    }
-    say_losses(program, &done.losses);
-    let place = if to.store.is_stdio() { "standard output".to_owned() } else { to.store.name() };
-    let saved = done.old.map_or_else(String::new, |o| format!(", old: {}", shown(&o)));
-    ui.note(&format!("{}: {}: {}{saved}", Printable(&place), to.format.name(), counted(&done.counts)));
-    Ok(())
+    deliver(program, &[(from, source)], &[&to], &args.how, false, &|from, to| {
+        let jobs = from.into_iter().zip(to).map(|(from, to)| Convert {
+            from,
+            to,
+            labels: args.label.clone(),
+            certs_only: args.certs_only,
+            key_label: args.mq_label.clone(),
+        });
+        jobs.map(|job| convert(&job)).collect()
+    })
 }
 
 /// What was lost with permission, and notes.

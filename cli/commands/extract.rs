@@ -1,14 +1,11 @@
 //! `keyferry extract`: one entry into a file.
 
 use super::Program;
-use super::convert::finish;
-use super::options::{FormatOptions, LossOptions, format_parser};
+use super::delivery::{DeliveryOptions, deliver};
 use crate::error::Result;
 use crate::place::{Destination, StoreArg};
-use crate::secrets::DestinationPasswords;
+use formats::Error;
 use formats::jobs::edits::{Extract, Part, extract};
-use formats::jobs::{Input, Output};
-use formats::{Ctx, Error, Format};
 use std::ffi::OsString;
 
 /// Write one entry into a file
@@ -36,19 +33,8 @@ pub struct Args {
     #[arg(long)]
     key: bool,
 
-    /// The format of FILE
-    #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
-    to: Option<&'static dyn Format>,
-
-    /// Replace FILE if it exists; one old generation is kept
-    #[arg(long, short)]
-    force: bool,
-
     #[command(flatten)]
-    loss: LossOptions,
-
-    #[command(flatten)]
-    options: FormatOptions,
+    how: DeliveryOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -65,36 +51,18 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let file = args.file.clone().unwrap_or_else(|| "-".into());
     let named = StoreArg::parse(&file);
     let untold = named.format.is_none() && formats::by_suffix(&named.path).is_none();
-    let to = Destination::resolve(&file, args.to.or_else(|| untold.then(|| formats::by_name("pem"))?))?;
+    let to = Destination::resolve(&file, args.how.to.or_else(|| untold.then(|| formats::by_name("pem"))?))?;
     let source = from.open()?;
     if to.is_file(source.identity()) {
         return Err(Error::refused("is the store itself").in_file(&to.store.path).into());
     }
-    let session = program.session()?;
-    let passwords = program.passwords(&[&from, &to.store])?;
-    let from_secrets = passwords.of(&from);
-    let to_secrets = DestinationPasswords::new(&from_secrets, &to)?;
-    let options = args.options.values();
-    let allow = args.loss.allowed();
-    let on_step = crate::failpoint::on_step();
-    let done = extract(&Extract {
-        from: Input {
-            source: &source,
-            format: from.format,
-            ctx: Ctx { secrets: &from_secrets, options, session: &session },
-        },
-        label: &args.label,
-        part: match (args.chain, args.key) {
-            (_, true) => Part::Key,
-            (true, _) => Part::Chain,
-            _ => Part::Certificate,
-        },
-        to: if to.store.is_stdio() { Output::Memory } else { Output::File(&to.store.path) },
-        to_format: to.format,
-        to_ctx: Ctx { secrets: &to_secrets, options, session: &session },
-        allow: allow.clone(),
-        force: args.force,
-        on_step: &on_step,
-    })?;
-    finish(program, &to, &allow, done)
+    let part = match (args.chain, args.key) {
+        (_, true) => Part::Key,
+        (true, _) => Part::Chain,
+        _ => Part::Certificate,
+    };
+    deliver(program, &[(from, source)], &[&to], &args.how, false, &|from, to| {
+        let jobs = from.into_iter().zip(to);
+        jobs.map(|(from, to)| extract(&Extract { from, label: &args.label, part, to })).collect()
+    })
 }

@@ -91,13 +91,17 @@ fn configuration(source: &str, verify: &str, stores: &[Named]) -> String {
     for store in stores {
         let path = store.path.to_string_lossy();
         text.push_str(&format!("\n# {}\n[[store]]\npath = {}\n", store.setting, quoted(&path)));
-        if store.format != "kdb" {
-            let password = format!("file:{path}.pw");
-            text.push_str(&format!(
+        let stash = store.path.with_extension("sth");
+        let is_kdb = store.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("kdb"));
+        text.push_str(&match store.format == "kdb" && stash.is_file() {
+            _ if is_kdb => String::new(),
+            // A PKCS#12 for MQ from 9.3 on.
+            true => format!("password = {}\n", quoted(&format!("stash:{}", stash.to_string_lossy()))),
+            false => format!(
                 "# A file of yours with the store's password on its first line, mode 0600.\npassword = {}\n",
-                quoted(&password)
-            ));
-        }
+                quoted(&format!("file:{path}.pw"))
+            ),
+        });
     }
     text
 }

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod ca;
 pub mod check;
 pub mod convert;
+pub mod deliver;
 pub mod diff;
 pub mod edit;
 pub mod edits;
@@ -14,6 +15,8 @@ mod flat;
 pub mod keygen;
 mod labels;
 pub mod list;
+pub mod merge;
+pub mod migrate;
 mod nicknames;
 pub mod passwd;
 mod prepare;
@@ -23,13 +26,14 @@ pub mod request;
 pub mod revocation;
 pub mod rollback;
 pub mod select;
+pub mod split;
 pub mod stash;
 pub mod tree;
 mod verify;
 
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::format::{Format, detect};
+use crate::format::{Format, Labels, detect};
 use crate::model::{Loss, LossKind, Store};
 use crate::place::Source;
 use std::path::Path;
@@ -41,6 +45,7 @@ type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 type Set<T> = std::collections::HashSet<T, foldhash::fast::RandomState>;
 
 /// A store to read: where, in which format (if the caller forces one), with which passwords.
+#[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// Where.
     pub source: &'a Source,
@@ -75,6 +80,11 @@ pub fn load(input: &Input<'_>) -> Result<Loaded> {
     let store =
         format.read(input.source, &input.ctx).map_err(|e| e.in_format(format.name()).in_file(path))?;
     Ok(Loaded { format, store })
+}
+
+/// Whether a key's chain is made of the certificates that stand in the store as entries of their own.
+fn makes_chains(format: &dyn Format) -> bool {
+    format.flat() || matches!(format.carries().labels, Labels::BySubject)
 }
 
 /// Which losses the caller accepts.

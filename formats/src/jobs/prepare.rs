@@ -78,7 +78,7 @@ pub(super) fn prepare(
 /// A key that no password opens is one whose own password wasn't given, *if* something shows that those
 /// that were given are right: the store's integrity, or another key that they opened. Otherwise they are
 /// wrong, or missing, and that is an error.
-fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Result<()>>> {
+pub(super) fn open_all(entries: &[Entry], from: &Ctx<'_>, to: &dyn Format) -> Result<Vec<Result<()>>> {
     let outcomes: Vec<Result<()>> = entries.iter().map(|e| open(e, from, to)).collect();
     let wrong = |o: &Result<()>| o.as_ref().is_err_and(|e| e.kind() == Kind::Password);
     let Some(first) = outcomes.iter().position(wrong) else { return Ok(outcomes) };

@@ -123,7 +123,9 @@ impl SettingsFile {
     /// Reads it. `Kind::Read` where there is none.
     pub fn open(path: &Path) -> Result<SettingsFile> {
         let read = || {
+            // Whole, for relative paths in it are compared with those of stores.
             let resolved = storeset::resolve(path)?;
+            let resolved = std::path::absolute(&resolved).unwrap_or(resolved);
             let source = Source::open(&resolved)?;
             if source.size()? > LIMIT {
                 return Err(Error::too_large(format!("is larger than {LIMIT} bytes, so no file of MQ's")));
@@ -149,6 +151,11 @@ impl SettingsFile {
     /// The stores that it names.
     pub fn stores(&self) -> Vec<Named> {
         self.settings.stores(self.folder())
+    }
+
+    /// Whether a setting leads to this store.
+    pub fn leads_to(&self, store: &Path) -> bool {
+        self.settings.leads_to(self.folder(), store)
     }
 
     /// Makes every setting that leads to the store `from` lead to the store `to`; see [`Settings::point`].

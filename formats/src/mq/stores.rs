@@ -77,6 +77,12 @@ impl Settings {
         found.collect()
     }
 
+    /// Whether a setting leads to this store; relative paths count from `folder`.
+    pub fn leads_to(&self, folder: &Path, store: &Path) -> bool {
+        let store = whole(store);
+        self.stores(folder).iter().any(|named| whole(&named.path) == store)
+    }
+
     /// Makes every setting that leads to the store `from` lead to `to`, in the manner that its value has: with an
     /// extension or without, relative or not. What was changed; nothing where no setting leads there.
     ///
@@ -136,9 +142,10 @@ fn value(before: &OsString, folder: &Path, to: &Path, pointer: &Pointer) -> Resu
         )));
     }
     let with_extension = had.extension().is_some_and(|e| e.eq_ignore_ascii_case(pointer.format));
-    let named = if is_own && !with_extension { to.with_extension("") } else { to.to_owned() };
+    let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+    let named = if is_own && !with_extension { to.with_extension("") } else { to.clone() };
     let beside = |p: &Path| p.parent().map(whole);
-    let relative = had.is_relative() && beside(&folder.join(had)) == beside(to);
+    let relative = had.is_relative() && beside(&folder.join(had)) == beside(&to);
     Ok(match named.file_name().filter(|_| relative) {
         Some(name) => had.with_file_name(name).into(),
         None => named.into(),

@@ -27,6 +27,8 @@ pub struct Staging {
     gone: Vec<String>,
     /// The store, where it is a folder, and the lock by which others see that this run is alive.
     folder: Option<(TempDir, File)>,
+    /// A file whose owner, mode and attributes those get that replace nothing.
+    like: Option<File>,
 }
 
 struct Staged {
@@ -43,7 +45,7 @@ enum Body {
 impl Staging {
     /// Into memory: for dry runs, for tests.
     pub fn memory() -> Self {
-        Staging { target: None, set: true, files: Vec::new(), gone: Vec::new(), folder: None }
+        Staging { target: None, set: true, files: Vec::new(), gone: Vec::new(), folder: None, like: None }
     }
 
     /// Into memory for standard output: one file, without companions.
@@ -59,6 +61,7 @@ impl Staging {
             files: Vec::new(),
             gone: Vec::new(),
             folder: None,
+            like: None,
         }
     }
 
@@ -95,6 +98,13 @@ impl Staging {
         self.open(Some(suffix))
     }
 
+    /// Files that replace nothing get owner, mode and attributes of this one.
+    pub fn like(&mut self, file: &Path) -> Result<()> {
+        let opened = File::open(file);
+        self.like = Some(opened.map_err(|e| super::source::cannot_read(e).in_file(file))?);
+        Ok(())
+    }
+
     /// The companion `NAME.suffix` goes with the store that is replaced: it would not fit this one.
     pub fn leave_out(&mut self, suffix: &str) {
         self.gone.push(suffix.to_owned());
@@ -118,6 +128,11 @@ impl Staging {
     /// The staged folder, if the store is one: for `storeset`.
     pub(crate) fn take_folder(&mut self) -> Option<(TempDir, File)> {
         self.folder.take()
+    }
+
+    /// See [`Staging::like`]: for `storeset`.
+    pub(crate) fn take_like(&mut self) -> Option<File> {
+        self.like.take()
     }
 
     /// The suffixes of companions that go: for `storeset`.

@@ -70,6 +70,7 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     }
     let named = |e: Error| e.in_file(how.store);
     let gone = staged.take_gone();
+    let like = staged.take_like();
     let mut staged = staged.into_files().map_err(named)?;
     // The store itself decides what readers see, so it comes last.
     staged.sort_by_key(|(suffix, _)| suffix.is_none());
@@ -79,7 +80,8 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     };
     let mut steps = Vec::with_capacity(staged.len());
     for (suffix, temp) in staged {
-        steps.push(Move::prepare(suffix, temp, how, current.as_ref().map(|c| &c.file)).map_err(named)?);
+        let current = current.as_ref().map(|c| &c.file);
+        steps.push(Move::prepare(suffix, temp, how, current, like.as_ref()).map_err(named)?);
     }
     let all = generations(how.store)?;
     let number = next_number(&all);
@@ -160,12 +162,13 @@ impl Move {
         temp: NamedTempFile,
         how: &Commit<'_>,
         current: Option<&File>,
+        like: Option<&File>,
     ) -> Result<Self> {
         let main = suffix.is_none();
         let place = suffix.map_or_else(|| how.store.to_owned(), |s| how.store.with_extension(s));
         let companion = if main { None } else { open_companion(&place)? };
         // A companion that is new may be read by those who may read the store.
-        if let Some(before) = companion.as_ref().or(current) {
+        if let Some(before) = companion.as_ref().or(current).or(like) {
             (how.on_step)(Step::Attributes)?;
             attributes::copy(before, temp.as_file())?;
         }

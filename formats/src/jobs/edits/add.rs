@@ -191,13 +191,13 @@ impl Known {
 }
 
 /// The labels that are taken, and by which subjects.
-struct Names<'a> {
+pub(in crate::jobs) struct Names<'a> {
     format: &'a dyn Format,
     taken: Map<String, Vec<Vec<u8>>>,
 }
 
 impl<'a> Names<'a> {
-    fn of(store: &Store, format: &'a dyn Format) -> Self {
+    pub fn of(store: &Store, format: &'a dyn Format) -> Self {
         let mut out = Names { format, taken: Map::default() };
         for entry in store.entries.iter().filter(|e| e.label.is_some()) {
             out.take(&entry.label_text(), entry);
@@ -219,7 +219,7 @@ impl<'a> Names<'a> {
     }
 
     /// Makes the entry's label one that is free, where the format has labels.
-    fn give(&mut self, entry: &mut Entry) {
+    pub fn give(&mut self, entry: &mut Entry) {
         let text = match (self.format.carries().labels, &entry.label) {
             (Labels::None, _) | (Labels::Optional, None) => return,
             (_, Some(label)) => label.text().into_owned(),

@@ -4,7 +4,7 @@ use super::add::{Added, Adding, Incoming, add};
 use crate::context::{Ctx, OnePassword};
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::jobs::convert::{Converted, Delivery};
+use crate::jobs::deliver::{Converted, Target};
 use crate::jobs::prepare::prepare;
 use crate::jobs::{AllowLoss, Output};
 use crate::model::Store;
@@ -41,23 +41,23 @@ pub fn create(job: &Create<'_>) -> Result<(Converted, Added)> {
     }
     let mut store = Store::default();
     let added = add(&mut store, job.format, job.files, job.how, &job.ctx).map_err(named)?;
-    let mut report = Converted::default();
+    let to = Target {
+        to: Output::File(job.path),
+        format: job.format,
+        ctx: job.ctx,
+        allow: job.allow.clone(),
+        force: false,
+        dry_run: job.dry_run,
+        like: None,
+        on_step: job.on_step,
+    };
     // Every key is open, so nothing is asked for.
     let nobody = OnePassword::new("");
     let from = Ctx { secrets: &nobody, ..job.ctx };
     let (store, losses) = prepare(store, &from, job.format, &|| Ok(false)).map_err(named)?;
-    report.losses = losses;
-    let to = Delivery {
-        to: Output::File(job.path),
-        format: job.format,
-        ctx: job.ctx,
-        allow: &job.allow,
-        force: false,
-        dry_run: job.dry_run,
-        on_step: job.on_step,
-    };
-    to.deliver(store, &mut report)?;
-    Ok((report, added))
+    let mut staged = to.stage_fit(store, Converted { losses, ..Converted::default() })?;
+    staged.commit()?;
+    Ok((staged.finish(), added))
 }
 
 /// A folder that is to be filled is as good as none.

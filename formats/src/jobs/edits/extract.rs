@@ -1,16 +1,12 @@
 //! One entry of a store into a file of its own: the certificate, its chain, or the key with both.
 
 use crate::asn1::cert_fields;
-use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::{Format, TrustRange};
-use crate::jobs::build::same_password;
-use crate::jobs::convert::{Converted, Delivery};
-use crate::jobs::prepare::prepare;
+use crate::format::TrustRange;
+use crate::jobs::deliver::{Converted, Target};
 use crate::jobs::select::by_label;
-use crate::jobs::{AllowLoss, Input, Map, Output, load};
+use crate::jobs::{Input, Map, load};
 use crate::model::{Der, Entry, Item, Store};
-use crate::storeset::Step;
 
 /// Which part of the entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,54 +29,26 @@ pub struct Extract<'a> {
     /// What of it.
     pub part: Part,
     /// The destination.
-    pub to: Output<'a>,
-    /// Its format.
-    pub to_format: &'static dyn Format,
-    /// Its password and options.
-    pub to_ctx: Ctx<'a>,
-    /// Which losses are accepted.
-    pub allow: AllowLoss,
-    /// Replace a destination that exists.
-    pub force: bool,
-    /// Called before each step of the swap.
-    pub on_step: &'a dyn Fn(Step) -> Result<()>,
+    pub to: Target<'a>,
 }
 
 /// Writes it. The store itself stays as it is.
 pub fn extract(job: &Extract<'_>) -> Result<Converted> {
-    let loaded = load(&job.from)?;
-    let path = job.from.source.path();
-    let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
-    let at = by_label(&loaded.store, job.label, loaded.format).map_err(named)?;
-    let mut report = Converted {
-        from_format: loaded.format.name(),
-        warnings: loaded.store.warnings.clone(),
-        ..Converted::default()
-    };
-    let entries = match job.part {
+    let mut loaded = load(&job.from)?;
+    let format = loaded.format;
+    let named = |e: Error| e.in_format(format.name()).in_file(job.from.source.path());
+    let at = by_label(&loaded.store, job.label, format).map_err(named)?;
+    let mut entries = match job.part {
         Part::Certificate => vec![alone(&loaded.store.entries[at])],
         Part::Chain => chain(&loaded.store, at).map_err(named)?,
         Part::Key => vec![key(&loaded.store.entries[at]).map_err(named)?],
     };
-    let mut store = Store { entries, ..Store::default() };
-    if job.part != Part::Key && job.to_format.carries().trust == TrustRange::None {
+    if job.part != Part::Key && job.to.format.carries().trust == TrustRange::None {
         // Certificates are handed out as such; what this store thinks of them is its own.
-        store.entries.iter_mut().for_each(|e| e.trust = None);
+        entries.iter_mut().for_each(|e| e.trust = None);
     }
-    let same = || same_password(&job.from.ctx, &job.to_ctx);
-    let (store, losses) = prepare(store, &job.from.ctx, job.to_format, &same).map_err(named)?;
-    report.losses = losses;
-    let to = Delivery {
-        to: job.to,
-        format: job.to_format,
-        ctx: job.to_ctx,
-        allow: &job.allow,
-        force: job.force,
-        dry_run: false,
-        on_step: job.on_step,
-    };
-    to.deliver(store, &mut report)?;
-    Ok(report)
+    loaded.store = Store { entries, warnings: loaded.store.warnings, ..Store::default() };
+    job.to.deliver(loaded, &job.from)
 }
 
 /// The entry without its key.

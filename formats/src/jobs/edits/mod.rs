@@ -8,6 +8,7 @@ mod rename;
 mod template;
 mod trust;
 
+pub(super) use add::Names;
 pub use add::{Added, Adding, Incoming, add, incoming};
 pub use create::{Create, create};
 pub use extract::{Extract, Part, extract};

@@ -3,10 +3,10 @@
 use super::Line;
 use crate::asn1::cert_fields;
 use crate::error::{Error, Result};
-use crate::format::{Format, Labels};
+use crate::format::Format;
 use crate::jobs::list::sha256_hex;
 use crate::jobs::select::all_by_label;
-use crate::jobs::{Map, Set};
+use crate::jobs::{Map, Set, makes_chains};
 use crate::model::{Der, Entry, Item, Store};
 use crate::query::dn::Pattern;
 
@@ -105,11 +105,6 @@ impl Which {
             }),
         }
     }
-}
-
-/// Whether a key's chain is made of the certificates that stand in the store as entries of their own.
-fn makes_chains(format: &dyn Format) -> bool {
-    format.flat() || matches!(format.carries().labels, Labels::BySubject)
 }
 
 /// A key that stays, and an entry of its chain that goes.
