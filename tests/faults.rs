@@ -91,6 +91,33 @@ fn nothing_is_lost_whichever_call_fails() {
     assert!(count("swaps") >= 100 && count("reads") >= 50, "{out}");
 }
 
+/// Some edits, and of them every tenth fault; `scripts/faults.py … edits` tries all of all.
+#[test]
+fn no_edit_leaves_half_a_store_or_loses_a_key_whichever_call_fails() {
+    let (out, count) = sampled(
+        &[
+            "edit-kdb-receive",
+            "edit-kdb-take-over",
+            "edit-kdb-request",
+            "edit-kdb-delete",
+            "edit-jks-keygen",
+            "edit-p12-activate",
+            "edit-pem-remove",
+            "edit-nss-request",
+        ],
+        "10",
+    );
+    assert!(count("scenarios") == 8 && count("kills") >= 20 && count("errors") >= 20, "{out}");
+}
+
+/// A kdb with its stash, a JKS, a PKCS#12, a PEM and a database, changed together: every thirtieth fault;
+/// `scripts/faults.py … machines` tries all.
+#[test]
+fn a_set_of_every_kind_changes_all_or_none_whichever_call_fails() {
+    let (out, count) = sampled(&["machine-rebuild", "machine-apply"], "30");
+    assert!(count("kills") >= 5 && count("errors") >= 5 && count("mixed") >= 1, "{out}");
+}
+
 #[test]
 fn no_database_is_left_half_changed_whichever_call_fails() {
     let (out, count) = faults(&["databases"]);
@@ -99,7 +126,13 @@ fn no_database_is_left_half_changed_whichever_call_fails() {
 
 /// Runs the script, which must find nothing wrong; returns what it says, and how often it counted a thing.
 fn faults(scenarios: &[&str]) -> (String, impl Fn(&str) -> usize) {
+    sampled(scenarios, "1")
+}
+
+/// The same with every Nth fault; FAULTS_EVERY in the environment says another N.
+fn sampled(scenarios: &[&str], every: &str) -> (String, impl Fn(&str) -> usize) {
     let mut command = Command::new("python3");
+    command.env("FAULTS_EVERY", std::env::var("FAULTS_EVERY").unwrap_or(every.to_owned()));
     command.arg(root().join("scripts/faults.py")).arg(env!("CARGO_BIN_EXE_keyferry")).arg(testdata(""));
     let ran = run(command.args(scenarios));
     assert_eq!(ran.status, 0, "{}\n{}", ran.out, ran.err);

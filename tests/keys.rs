@@ -363,9 +363,11 @@ fn gskit_and_we_receive_what_the_other_asked_for() {
         gskit(&["receive"], &kdb, &[&pw[..], &["--file", pem.to_str().unwrap()]].concat());
     };
     // GSKit wants the signers there before it receives; with ours they come along.
-    asks("gskit-ours");
-    lab.signs("gskit-ours", &["--profile", "ams"], "sub");
-    lab.does(&["request", "receive", "both.kdb", "gskit-ours.pem"]);
+    for (label, profile) in [("gskit-ours", "client"), ("gskit-ams", "ams")] {
+        asks(label);
+        lab.signs(label, &["--profile", profile], "sub");
+        lab.does(&["request", "receive", "both.kdb", &format!("{label}.pem")]);
+    }
     lab.asks("both.kdb", "ours-gskit", &["--key-type", "rsa:2048", "--dn", "CN=ours-gskit,O=SSS,C=GB"]);
     let listed = gskit(&["list"], &kdb, &pw);
     assert_eq!(listed["requests"], serde_json::json!(["ours-gskit"]));
@@ -374,7 +376,7 @@ fn gskit_and_we_receive_what_the_other_asked_for() {
     asks("gskit-gskit");
     lab.signs("gskit-gskit", &[], "sub");
     receives("gskit-gskit");
-    for label in ["gskit-ours", "ours-gskit", "gskit-gskit"] {
+    for label in ["gskit-ours", "gskit-ams", "ours-gskit", "gskit-gskit"] {
         let row = lab.row("both.kdb", label);
         assert_eq!(
             (&row["kind"], row["chain"].as_array().map(Vec::len)),
@@ -470,6 +472,22 @@ fn keys_of_ml_dsa_are_signed_for_and_by_others() {
     forged[at] ^= 1;
     lab.write("forged.csr", &forged);
     lab.refuses(3, &["request", "sign", "forged.csr", "--ca", "ca.p12#pq", "--file", "no.pem"]);
+}
+
+/// GSKit goes on opening a kdb with keys that it doesn't know, and whoever makes one is told.
+#[test]
+fn a_kdb_with_keys_of_ml_dsa_opens_in_gskit() {
+    if without_gskit() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.store("kdb", "pq.kdb");
+    lab.does(&["keygen", "pq.kdb", "--label", "ec", "--type", "ec", "--dn", "CN=ec"]);
+    let ran = lab.does(&["keygen", "pq.kdb", "--label", "pq", "--type", "ml-dsa-65", "--dn", "CN=pq"]);
+    assert!(ran.err.contains("does not see this key"), "{}", ran.err);
+    let listed = gskit(&["list"], &lab.at("pq.kdb"), &["--pw", PASSWORD]);
+    let labels: Vec<_> = listed["entries"].as_array().unwrap().iter().map(|e| &e["label"]).collect();
+    assert!(labels.iter().any(|l| *l == "ec") && !labels.iter().any(|l| *l == "pq"), "{listed}");
 }
 
 #[test]

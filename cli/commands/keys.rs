@@ -16,7 +16,9 @@ use formats::jobs::keygen::Subject;
 use formats::jobs::{Input, Loaded, load};
 use formats::model::{Item, Store};
 use formats::query::{dn::rfc4514, dn_build::name_from_text, time};
+use formats::storeset::clear_leftovers;
 use formats::{Ctx, Error, Format, Kind, NoSecrets, Options};
+use rustix::fs::{FlockOperation, flock};
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
@@ -275,10 +277,16 @@ fn write_public(path: &Path, bytes: &[u8]) -> formats::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |e| Error::io(Kind::Write, "can't be written", e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What a run that was killed has left. The lock tells others that this one is alive.
+    clear_leftovers(path);
+    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let mut file = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".tmp")
         .permissions(std::fs::Permissions::from_mode(0o644))
         .tempfile_in(folder)
         .map_err(failed)?;
+    let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())

@@ -104,9 +104,8 @@ pub(super) fn free_label(store: &Store, format: &dyn Format, label: &str) -> Res
     if !store.entries.iter().any(|e| same_label(format, &shown(e), label)) {
         return Ok(());
     }
-    Err(Error::refused(format!("an entry has the label \"{label}\" already"))
-        .hint(
-            "choose another --label; of a key that waits keyferry request recreate writes the request again, and \
+    Err(Error::refused(format!("an entry has the label \"{label}\" already")).hint(
+        "choose another --label; of a key that waits keyferry request recreate writes the request again, and \
              of another keyferry renew makes a successor",
-        ))
+    ))
 }

@@ -7,8 +7,9 @@ use super::layout::*;
 use super::protect::{self, Integrity};
 use super::record::{self, Content, Record};
 use super::{carrier, options, stash};
-use crate::asn1::request_fields;
+use crate::asn1::{cert_fields, request_fields};
 use crate::context::{Ctx, Session};
+use crate::crypto::sign::KeyType;
 use crate::error::{Error, Result};
 use crate::model::{Entry, Item, Level, Loss, LossKind, Password, Secret, Store, Trust};
 use crate::place::{Source, StagedFile, Staging};
@@ -159,6 +160,10 @@ impl Planner<'_, '_> {
             Item::Cert(cert) => (Content::Certificate, Cow::Borrowed(&**cert), none),
             Item::Key { key, chain } => {
                 let leaf = chain.first().map(|l| &*l.cert).unwrap_or_default();
+                if is_ml_dsa(leaf) {
+                    let detail = "GSKit (8.0.60.5) opens the kdb and does not see this key of ML-DSA in it";
+                    self.losses.push(Loss::new(LossKind::Note, entry.label_text(), detail));
+                }
                 (Content::KeyPair, Cow::Borrowed(leaf), self.writer.wrapped(key)?)
             }
             Item::Request { csr, key } => {
@@ -204,8 +209,7 @@ impl Planner<'_, '_> {
         }
         let anchor = |t: &Trust| t.levels.contains(&Level::Anchor);
         let peer = |t: &Trust| t.levels.contains(&Level::Peer);
-        let is_ca =
-            entry.certificate().and_then(|c| crate::asn1::cert_fields(c).ok()).is_some_and(|f| f.is_ca());
+        let is_ca = entry.certificate().and_then(|c| cert_fields(c).ok()).is_some_and(|f| f.is_ca());
         match () {
             () if trust.is_full_anchor() => true,
             () if anchor(trust) => {
@@ -237,6 +241,11 @@ impl Planner<'_, '_> {
         }
         entry.default
     }
+}
+
+fn is_ml_dsa(certificate: &[u8]) -> bool {
+    let kind = cert_fields(certificate).ok().and_then(|f| KeyType::of_spki(f.spki));
+    matches!(kind, Some(KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87))
 }
 
 /// Why a kdb can't hold an entry of a kind that it otherwise holds.

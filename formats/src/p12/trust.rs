@@ -5,9 +5,9 @@
 //! by its word, so that a conversion trusts nobody for more than was written down; and a level for one
 //! purpose that we write is a raise, for Java will not heed it.
 
+use super::NAME;
 use crate::asn1::{self, Reader, Tag, Tlv, oid};
 use crate::error::Result;
-use super::NAME;
 use crate::model::{Attr, Level, Purpose, Trust};
 use std::borrow::Cow;
 

@@ -87,8 +87,7 @@ fn clear(store: &Path, locked: bool) {
         let ours = ours.is_some_and(|r| r.len() == 6 && r.iter().all(u8::is_ascii_alphanumeric));
         // A link of a set's exchange has no lock of its own: it is made by who holds the store's.
         let dead_link = locked && item.file_type().is_ok_and(|t| t.is_symlink());
-        let dead_file =
-            || item.file_type().is_ok_and(|t| t.is_file()) && is_abandoned(&item.path(), locked);
+        let dead_file = || item.file_type().is_ok_and(|t| t.is_file()) && is_abandoned(&item.path(), locked);
         if ours && (dead_link || dead_file()) {
             // What can't be removed does no harm.
             let _ = std::fs::remove_file(item.path());
