@@ -32,6 +32,7 @@ enum Get {
 /// The columns: the line of the schema, and the value.
 const COLUMNS: &[(&str, Get)] = &[
     ("required binary store (STRING)", Get::Text(|r| Some(&r.store))),
+    ("optional binary store_hex (STRING)", Get::Text(|r| r.store_hex.as_deref())),
     ("required binary format (STRING)", Get::Text(|r| Some(r.format))),
     ("optional binary label (STRING)", Get::Text(|r| r.label.as_deref())),
     ("optional binary label_hex (STRING)", Get::Text(|r| r.label_hex.as_deref())),

@@ -3,7 +3,7 @@
 use crate::error::{Failure, Result};
 use crate::ui::Ui;
 use formats::error::Printable;
-use formats::place::{Identity, Source};
+use formats::place::{Identity, Source, path_text};
 use formats::{Error, FORMATS, Format, by_name, by_suffix, names};
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read, Write};
@@ -42,11 +42,7 @@ impl StoreArg {
     pub fn parse_existing(ui: &Ui, text: &OsStr) -> StoreArg {
         let mut store = StoreArg::parse(text);
         if let Some(whole) = store.with_implied_suffix() {
-            ui.note(&format!(
-                "{} is taken for {}",
-                Printable(&store.name()),
-                Printable(&whole.to_string_lossy())
-            ));
+            ui.note(&format!("{} is taken for {}", Printable(&store.name()), Printable(&path_text(&whole))));
             store.path = whole;
         }
         store
@@ -88,7 +84,7 @@ impl StoreArg {
 
     /// The path for messages, JSON and `--password STORE=…`.
     pub fn name(&self) -> String {
-        self.path.to_string_lossy().into_owned()
+        path_text(&self.path).into_owned()
     }
 
     /// The texts by which `--password STORE=SPEC` may mean this store.
@@ -130,7 +126,7 @@ fn standard_input() -> Result<Vec<u8>> {
 /// safe to print.
 pub fn shown(path: &Path) -> String {
     let path = path.strip_prefix(".").unwrap_or(path);
-    formats::error::Printable(&path.to_string_lossy()).to_string()
+    formats::error::Printable(&path_text(path)).to_string()
 }
 
 /// A destination: where, and in which format.

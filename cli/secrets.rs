@@ -8,6 +8,7 @@ use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::Ui;
 use formats::model::Password;
+use formats::place::path_text;
 use formats::storeset::generation_of;
 use formats::{Error, Format, Kind, PasswordUse, Secrets, by_suffix, stash};
 use glob::{MatchOptions, Pattern};
@@ -177,7 +178,7 @@ impl<'a> Passwords<'a> {
 
     /// The passwords of a store that was found in a folder: nobody wants to be asked for each.
     pub fn of_found(&self, path: &Path, format: &'static dyn Format) -> StorePasswords<'_> {
-        let name = path.to_string_lossy().into_owned();
+        let name = path_text(path).into_owned();
         let mut it = self.named(name.clone(), &[name], Asking::OnceForAll);
         // An old generation was opened by the password that the stash has, unless that changed.
         // A generation with companions has its own.

@@ -3,6 +3,7 @@
 
 use anstyle::{AnsiColor, Style};
 use formats::error::Printable;
+use formats::place::{path_hex, path_text};
 use std::io::{BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -39,7 +40,21 @@ pub struct Ui {
 }
 
 /// Standard output, gathered into large writes.
-pub type Out = BufWriter<StdoutLock<'static>>;
+pub type Out = BufWriter<Stdout>;
+
+/// Standard output, free of a line about progress that stands on the same terminal.
+pub struct Stdout(StdoutLock<'static>);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        erase_progress();
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
 
 impl Ui {
     /// From `--color` and `--quiet`.
@@ -65,7 +80,7 @@ impl Ui {
 
     /// Results.
     pub fn out(&self) -> Out {
-        BufWriter::with_capacity(128 * 1024, std::io::stdout().lock())
+        BufWriter::with_capacity(128 * 1024, Stdout(std::io::stdout().lock()))
     }
 
     /// From now on errors of one store are JSON objects on standard error.
@@ -76,10 +91,13 @@ impl Ui {
     /// An error of one store among several; the work goes on.
     pub fn store_error(&self, store: &str, error: &formats::Error) {
         if self.json_errors.load(Ordering::Relaxed) {
-            let object = serde_json::json!({
-                "store": store,
-                "error": { "kind": error.kind().name(), "message": error.to_string() },
-            });
+            let mut object = serde_json::json!({ "store": store });
+            let path = error.place().path.as_deref().filter(|path| path_text(path) == store);
+            if let Some(hex) = path.and_then(path_hex) {
+                object["store_hex"] = hex.into();
+            }
+            object["error"] =
+                serde_json::json!({ "kind": error.kind().name(), "message": error.to_string() });
             self.line(&object.to_string());
         } else {
             crate::error::report(self, error);
@@ -115,6 +133,7 @@ impl Ui {
 
     /// A plain line on standard error.
     pub fn line(&self, text: &str) {
+        erase_progress();
         // Nothing can be said about a closed standard error.
         drop(writeln!(std::io::stderr(), "{text}"));
     }
@@ -154,6 +173,9 @@ pub struct Progress {
     shown: Option<std::time::Instant>,
 }
 
+/// Whether such a line stands there. There is one terminal.
+static PROGRESS: AtomicBool = AtomicBool::new(false);
+
 impl Default for Progress {
     fn default() -> Self {
         Progress { started: std::time::Instant::now(), shown: None }
@@ -166,15 +188,26 @@ impl Progress {
         let due = self.shown.map_or(self.started.elapsed().as_secs() >= 1, |s| s.elapsed().as_millis() > 200);
         if due {
             self.shown = Some(std::time::Instant::now());
-            drop(write!(std::io::stderr(), "\r{done} stores"));
+            PROGRESS.store(true, Ordering::Relaxed);
+            let stores = if done == 1 { "store" } else { "stores" };
+            // The next thing that is said goes over it.
+            drop(write!(std::io::stderr(), "\r\u{1b}[K{done} {stores}\r"));
         }
     }
 
     /// Clears the line.
-    pub fn end(self) {
-        if self.shown.is_some() {
-            drop(write!(std::io::stderr(), "\r\u{1b}[K"));
-        }
+    pub fn end(self) {}
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        erase_progress();
+    }
+}
+
+fn erase_progress() {
+    if PROGRESS.swap(false, Ordering::Relaxed) {
+        drop(write!(std::io::stderr(), "\r\u{1b}[K"));
     }
 }
 

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const PASSWORD: &str = "Secret-1";
 
@@ -339,37 +339,51 @@ fn hostile_trees_neither_stall_nor_forge() {
     let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket.p12")).unwrap();
     let sparse = std::fs::File::create(tree.join("sparse.p12")).unwrap();
     sparse.set_len(4 << 30).unwrap();
-    for n in 0..20_000 {
+    for n in 0..100_000 {
         std::fs::File::create(tree.join("many").join(n.to_string())).unwrap();
     }
     // Names that are not text, or text of somebody's choice.
-    for name in [&b"bad\xff\xfe.jks"[..], b"line\n2026-01-01 forged.jks", b"\x1b[31mred.jks"] {
+    for name in
+        [&b"bad\xff\xfe.jks"[..], b"bad\xff\xff.jks", b"line\n2026-01-01 forged.jks", b"\x1b[31mred.jks"]
+    {
         std::fs::copy(&good, tree.join(OsStr::from_bytes(name))).unwrap();
     }
     std::fs::write(tree.join("broken.jks"), &std::fs::read(&good).unwrap()[..200]).unwrap();
 
-    let list = |form: &str, memory: u64| {
+    let ours = |arguments: &[&str]| {
         let program = keyferry();
         let mut command = Command::new("prlimit");
-        command.arg(format!("--as={memory}")).arg("--cpu=20").arg(program.get_program());
-        command.args(["list", "-r", "."]).arg(form).current_dir(&tree).env("KEYFERRY_PASSWORD", "changeit");
-        run(&mut command)
+        command.arg(format!("--as={}", 192 << 20)).arg("--cpu=20").arg(program.get_program());
+        run(command.args(arguments).current_dir(&tree).env("KEYFERRY_PASSWORD", "changeit"))
     };
-    let ran = list("--jsonl", 192 << 20);
+    let ran = ours(&["list", "-r", ".", "--jsonl"]);
     assert_eq!(ran.status, 8, "{}{}", ran.out, ran.err);
     let rows: Vec<Value> = ran.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let stores: BTreeSet<_> = rows.iter().map(|r| text(r, "store").to_owned()).collect();
-    let expected = ["./bad\u{fffd}\u{fffd}.jks", "./line\n2026-01-01 forged.jks", "./\u{1b}[31mred.jks"];
+    let expected =
+        [r"./bad\xff\xfe.jks", r"./bad\xff\xff.jks", "./line\n2026-01-01 forged.jks", "./\u{1b}[31mred.jks"];
     assert_eq!(stores, expected.iter().map(|s| (*s).to_owned()).collect());
+    let hex = rows.iter().find(|r| r["store"] == r"./bad\xff\xfe.jks").unwrap();
+    assert_eq!(hex["store_hex"], "2e2f626164fffe2e6a6b73");
+    assert!(rows.iter().all(|r| r.get("store_hex").is_some() == text(r, "store").contains("/bad")));
     // What could not be looked into is named, once, with the reason.
     let errors: Vec<Value> = ran.err.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(errors.len(), 1, "{}", ran.err);
     assert_eq!((text(&errors[0], "store"), text(&errors[0]["error"], "kind")), ("./broken.jks", "malformed"));
-    for form in ["--csv", "--gskit", "--quiet"] {
-        let ran = list(form, 192 << 20);
+    let forms: [&[&str]; 6] = [
+        &["list", "-r", ".", "--csv"],
+        &["list", "-r", ".", "--gskit"],
+        &["list", "-r", "."],
+        &["find", "CN=*", "."],
+        &["find", "CN=*", ".", "--group-by", "store"],
+        &["check", "-r", "."],
+    ];
+    for form in forms {
+        let ran = ours(form);
+        assert_eq!(ran.status, 8, "{form:?}: {}", ran.err);
         let all = ran.out + &ran.err;
-        assert!(!all.contains('\u{1b}'), "{form}");
-        assert!(!all.lines().any(|l| l.starts_with("2026-01-01 forged")), "{form}: {all}");
+        assert!(!all.contains('\u{1b}') && all.contains("broken.jks"), "{form:?}");
+        assert!(!all.lines().any(|l| l.starts_with("2026-01-01 forged")), "{form:?}: {all}");
     }
 }
 
@@ -566,4 +580,141 @@ fn stores_differ_by_what_they_hold() {
     let changes: Vec<_> =
         found["changed"].as_array().unwrap().iter().flat_map(|c| c["changes"].as_array().unwrap()).collect();
     assert!(changes.iter().any(|c| c["what"] == "default" && c["from"] == "yes"), "{found}");
+}
+
+/// What a program writes to its standard error where that is a terminal, and to its standard output, a pipe unless
+/// `both`. Its standard input says `late`, later than progress is shown.
+fn on_a_terminal(mut command: Command, both: bool, late: &str) -> (String, String) {
+    use std::io::{Read, Write};
+    let mut screen = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)
+        .map(std::fs::File::from)
+        .unwrap();
+    rustix::pty::grantpt(&screen).unwrap();
+    rustix::pty::unlockpt(&screen).unwrap();
+    let name = rustix::pty::ptsname(&screen, Vec::new()).unwrap();
+    let terminal =
+        std::fs::File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
+    let out = if both { terminal.try_clone().unwrap().into() } else { Stdio::piped() };
+    let mut child = command.stdin(Stdio::piped()).stdout(out).stderr(terminal).spawn().unwrap();
+    drop(command);
+    std::thread::sleep(std::time::Duration::from_millis(1300));
+    child.stdin.take().unwrap().write_all(late.as_bytes()).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let mut shown = Vec::new();
+    // Linux says EIO where the last terminal was closed.
+    let _ = screen.read_to_end(&mut shown);
+    (String::from_utf8(shown).unwrap(), String::from_utf8(ended.stdout).unwrap())
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    let dir = scratch();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("tree")).unwrap();
+    std::fs::copy(testdata("p12/jdk17-default.p12"), dir.join("tree/a.p12")).unwrap();
+    std::fs::copy(testdata("java/jks-basic.jks"), dir.join("tree/b.jks")).unwrap();
+    let list = |more: &[&str]| {
+        let mut command = keyferry();
+        command.args(["list", "-r", "tree", "--password", "stdin"]).args(more).current_dir(dir);
+        command
+    };
+    // The password comes late, and the first store with it.
+    let (shown, out) = on_a_terminal(list(&["--jsonl"]), false, "changeit\n");
+    assert!(shown.starts_with("\r\u{1b}[K1 store\r") && shown.ends_with("\r\u{1b}[K"), "{shown:?}");
+    assert_eq!(shown.matches("store").count(), 1, "{shown:?}");
+    assert!(out.lines().count() > 1 && out.lines().all(|l| l.starts_with('{')), "{out}");
+    // What is printed on the same terminal stands on lines of its own.
+    let (shown, _) = on_a_terminal(list(&["--csv"]), true, "changeit\n");
+    assert!(shown.starts_with("\r\u{1b}[K1 store\r\r\u{1b}[Kstore,format,"), "{shown:?}");
+    let (shown, _) = on_a_terminal(list(&["--jsonl", "--quiet"]), false, "changeit\n");
+    assert_eq!(shown, "");
+    let slow = ["-c", "sleep 1.3; echo changeit"];
+    let late = Command::new("sh").args(slow).stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap();
+    let ran = must(list(&["--jsonl"]).stdin(late));
+    assert_eq!((ran.err.as_str(), ran.out), ("", out));
+}
+
+#[test]
+fn options_combine_over_what_openssl_prints() {
+    let dir = scratch();
+    let dir = dir.path();
+    let openssl = |arguments: &[&str]| tool(dir, "openssl", arguments);
+    for ca in ["one", "two"] {
+        let subject = format!("/O=MYORG/CN=CA {ca}");
+        let to = ["-keyout", &format!("{ca}.key"), "-out", &format!("{ca}.pem"), "-subj", &subject];
+        openssl(&[&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "100"], &to[..]].concat());
+    }
+    // Each has one thing in common with each other.
+    let leaves = [
+        ("a", "one", "0x00c0ffee01", "DNS:a.example,IP:2001:db8::1"),
+        ("b", "one", "0x00c0ffee02", "DNS:b.example,email:pay@b.example"),
+        ("c", "two", "0x00c0ffee01", "DNS:a.example,DNS:*.c.example"),
+    ];
+    let mut all = String::new();
+    for (name, ca, serial, san) in leaves {
+        std::fs::write(dir.join("ext"), format!("subjectAltName={san}\n")).unwrap();
+        let key = format!("{}.leaf", if name == "c" { "b" } else { name });
+        if !dir.join(&key).exists() {
+            openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key]);
+        }
+        openssl(&["req", "-new", "-key", &key, "-subj", "/O=MYORG/CN=leaf", "-out", "csr"]);
+        let (ca, ca_key, pem) = (format!("{ca}.pem"), format!("{ca}.key"), format!("{name}.pem"));
+        let by = ["-CA", &ca, "-CAkey", &ca_key, "-set_serial", serial, "-extfile", "ext", "-out", &pem];
+        openssl(&[&["x509", "-req", "-in", "csr", "-days", "50"], &by[..]].concat());
+        all += &std::fs::read_to_string(dir.join(pem)).unwrap();
+    }
+    std::fs::write(dir.join("all.pem"), all).unwrap();
+    let printed = |name: &str| {
+        let pem = format!("{name}.pem");
+        let of = |what: &str| {
+            let line = openssl(&["x509", "-noout", what, "-in", &pem]);
+            line.trim().split_once('=').unwrap().1.to_owned()
+        };
+        openssl(&["x509", "-noout", "-pubkey", "-in", &pem, "-out", "public"]);
+        openssl(&["pkey", "-pubin", "-in", "public", "-outform", "DER", "-out", "public.der"]);
+        let spki = openssl(&["dgst", "-sha256", "-c", "public.der"]);
+        let sans = openssl(&["x509", "-noout", "-ext", "subjectAltName", "-in", &pem]);
+        let san = sans.lines().last().unwrap().trim().split(", ").next().unwrap();
+        let value = san.split_once(':').unwrap().1.to_owned();
+        [
+            ("--san", value),
+            ("--serial", of("-serial")),
+            ("--spki", spki.trim().rsplit_once("= ").unwrap().1.to_owned()),
+            ("--issuer", of("-issuer")),
+            ("--sha256", of("-fingerprint")),
+        ]
+    };
+    let found = |options: &[(&str, String)]| {
+        let mut command = keyferry();
+        command
+            .args(["list", "--json", "all.pem"])
+            .args(options.iter().flat_map(|(option, value)| [*option, value]));
+        let ran = run(command.current_dir(dir));
+        let rows = json(&ran);
+        assert_eq!(ran.status, i32::from(rows.is_empty()), "{options:?}: {}", ran.err);
+        rows.iter().map(|r| text(r, "sha256").to_owned()).collect::<BTreeSet<_>>()
+    };
+    let print = |name: &str| prints(&std::fs::read_to_string(dir.join(format!("{name}.pem"))).unwrap());
+    let both = |a: &str, b: &str| print(a).union(&print(b)).cloned().collect::<BTreeSet<_>>();
+    let (a, b, c) = (printed("a"), printed("b"), printed("c"));
+    for (name, all) in [("a", &a), ("b", &b), ("c", &c)] {
+        assert_eq!(found(all), print(name));
+        assert_eq!(found(&all[..4]), print(name));
+    }
+    // What one option alone chooses, and that each of several counts.
+    assert_eq!(found(&a[..1]), both("a", "c"));
+    assert_eq!(found(&a[1..2]), both("a", "c"));
+    assert_eq!(found(&b[2..3]), both("b", "c"));
+    assert_eq!(found(&a[3..4]), both("a", "b"));
+    for at in 0..4 {
+        let mut mixed = a.clone();
+        mixed[at] = if a[at].1 == b[at].1 { c[at].clone() } else { b[at].clone() };
+        assert_eq!(found(&mixed[..4]), BTreeSet::new(), "{mixed:?}");
+    }
+    let one = |option: &'static str, value: &str| found(&[(option, value.to_owned())]);
+    assert_eq!(one("--san", "2001:db8::1"), print("a"));
+    assert_eq!(one("--san", "*@B.example"), print("b"));
+    assert_eq!(one("--san", "x.c.example"), BTreeSet::new());
+    assert_eq!(one("--serial", "c0:ff:ee:02"), print("b"));
 }

@@ -3,7 +3,7 @@
 use super::Program;
 use super::list::open_early;
 use super::revocation::Revocation;
-use super::tree::TreeOptions;
+use super::tree::{Below, FolderOptions, TreeOptions, is_tree};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
@@ -14,8 +14,8 @@ use formats::error::Printable;
 use formats::jobs::Input;
 use formats::jobs::check::rules::Severity;
 use formats::jobs::check::{Asked, Checked, Finding, check, failed};
-use formats::jobs::tree::{Seen, Tree, walk_tree};
-use formats::place::Source;
+use formats::jobs::tree::Found;
+use formats::place::{Source, path_text};
 use formats::{Ctx, Error, Kind, NoSecrets, Options, Secrets, Session};
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,21 +34,14 @@ use std::path::Path;
 /// looked into.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_arg("all", |all| all.help(ALL)))]
 pub struct Args {
     /// Stores, or with -r folders
     #[arg(required = true, value_name = "STORE|DIR")]
     stores: Vec<OsString>,
 
-    /// Look for stores in folders and all that is below them
-    #[arg(long, short)]
-    recursive: bool,
-
-    /// Look into old generations like the stores of today, not only at what counts of them
-    #[arg(long, requires = "recursive")]
-    all: bool,
-
     #[command(flatten)]
-    tree: TreeOptions,
+    folders: FolderOptions,
 
     /// Say what ends within this time (30d, 12h, 6w, 1y)
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = span)]
@@ -76,6 +69,8 @@ pub struct Args {
     json: bool,
 }
 
+const ALL: &str = "Look into old generations like the stores of today, not only at what counts of them";
+
 const EXAMPLES: &str = "\
 Examples:
   keyferry check client.kdb
@@ -100,11 +95,17 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let asked = Asked {
         within: args.within / 1000,
         revoked: revocation.is_asked().then_some(&ask),
-        old_like_new: args.all,
+        old_like_new: args.folders.all,
         ..Asked::default()
     };
-    let look =
-        Look { program, stores: &args.stores, recursive: args.recursive, all: true, tree: &args.tree, asked };
+    let look = Look {
+        program,
+        stores: &args.stores,
+        recursive: args.folders.recursive,
+        all: true,
+        tree: &args.folders.tree,
+        asked,
+    };
     let outcome = look.through(&mut |found| match found {
         Looked::Checked(name, checked) => printer.store(name, Some(checked.format), &checked.findings),
         Looked::Failed(name, error, findings) => {
@@ -156,12 +157,9 @@ impl Look<'_> {
     pub fn through(&self, report: &mut Report<'_>) -> Result<Outcome> {
         let program = self.program;
         let named: Vec<_> = self.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
-        let is_tree = |s: &StoreArg| self.recursive && s.format.is_none() && s.path.is_dir();
+        let is_tree = |s: &StoreArg| is_tree(self.recursive, s);
         let all: Vec<_> = named.iter().collect();
-        let passwords = match self.recursive {
-            true => self.tree.passwords(program, &all)?,
-            false => self.tree.with_rules(program.passwords(&all)?)?,
-        };
+        let passwords = self.tree.passwords_for(program, &all, self.recursive)?;
         let single = named.len() == 1 && !named.iter().any(is_tree);
         let mut outcome = Outcome { single, ..Outcome::default() };
         for (store, early) in named.iter().zip(open_early(&named)?) {
@@ -205,35 +203,12 @@ impl Look<'_> {
         report: &mut Report<'_>,
     ) -> Result {
         let session = self.tree.session(self.program)?;
-        let tree = Tree {
-            root: &root.path,
-            secrets: &|path, format| self.tree.secrets_of(passwords, path, format),
-            options: &Options::default(),
-            session: &session,
-            all: self.all,
-            cross_file_systems: self.tree.cross_file_systems(),
-            threads: 0,
-        };
-        let mut progress = self.program.ui.progress();
-        let (mut count, mut stopped) = (0, None);
-        let look = |found: &formats::jobs::tree::Found<'_>| {
-            check(&found.path.to_string_lossy(), &found.input, &self.asked)
-        };
-        let ended = walk_tree(&tree, &look, &mut |seen| {
-            count += 1;
-            progress.iter_mut().for_each(|p| p.at(count));
-            let (path, checked) = match seen {
-                Seen::Store(path, checked) => (path, Ok(checked)),
-                Seen::Failed(path, e) => (path, Err(e)),
-            };
-            let handed = hand_over(&path.to_string_lossy(), &path, checked, &session, outcome, report);
-            handed.map_err(|failure| {
-                stopped = Some(failure);
-                Error::new(Kind::Write, "stopped")
-            })
-        });
-        progress.into_iter().for_each(crate::ui::Progress::end);
-        stopped.map_or_else(|| ended.map_err(Failure::from), Err)
+        let below =
+            Below { program: self.program, root: &root.path, passwords, session: &session, all: self.all };
+        let look = |found: &Found<'_>| check(&path_text(found.path), &found.input, &self.asked);
+        self.tree.walk(&below, &look, &mut |path, checked| {
+            hand_over(&path_text(&path), &path, checked, &session, outcome, report)
+        })
     }
 }
 

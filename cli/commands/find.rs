@@ -2,18 +2,20 @@
 
 use super::Program;
 use super::filter::FilterOptions;
-use super::tree::TreeOptions;
+use super::tree::{Below, TreeOptions};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::{BOLD, DIM, YELLOW};
 use clap::builder::PossibleValuesParser;
 use formats::error::Printable;
 use formats::jobs::find::{Findings, Group, GroupBy, Holding, group, search};
-use formats::jobs::tree::{Seen, Tree, walk_tree};
-use formats::{Error, Kind, Options};
+use formats::jobs::tree::Found;
+use formats::place::path_text;
+use formats::{Error, Kind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Find who holds a certificate, and who its private key
 ///
@@ -72,41 +74,22 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut findings = Findings::default();
     let mut incomplete = false;
     for root in &roots {
-        let tree = Tree {
-            root: &root.path,
-            secrets: &|path, format| args.tree.secrets_of(&passwords, path, format),
-            options: &Options::default(),
-            session: &session,
-            all: true,
-            cross_file_systems: args.tree.cross_file_systems(),
-            threads: 0,
-        };
-        let mut progress = program.ui.progress();
+        let below = Below { program, root: &root.path, passwords: &passwords, session: &session, all: true };
         let mut stores = 0;
-        let look = |found: &formats::jobs::tree::Found<'_>| {
-            search(&found.path.to_string_lossy(), &found.input, &filter)
-        };
-        walk_tree(&tree, &look, &mut |seen| {
+        let look = |found: &Found<'_>| search(&path_text(found.path), &found.input, &filter);
+        args.tree.walk(&below, &look, &mut |path, searched| {
             stores += 1;
-            if let Some(p) = &mut progress {
-                p.at(stores);
-            }
-            match seen {
-                Seen::Store(path, mut searched) => {
+            let defects = match searched {
+                Ok(mut searched) => {
                     findings.add(&mut searched);
-                    for defect in &searched.defects {
-                        program.ui.store_error(&path.to_string_lossy(), defect);
-                        incomplete = true;
-                    }
+                    searched.defects
                 }
-                Seen::Failed(path, e) => {
-                    program.ui.store_error(&path.to_string_lossy(), &e);
-                    incomplete = true;
-                }
-            }
+                Err(e) => vec![Arc::new(e)],
+            };
+            defects.iter().for_each(|e| program.ui.store_error(&path_text(&path), e));
+            incomplete |= !defects.is_empty();
             Ok(())
         })?;
-        progress.into_iter().for_each(crate::ui::Progress::end);
         if stores == 0 && !root.path.is_dir() {
             let e = Error::new(Kind::Malformed, "not a keystore of any known format").in_file(&root.path);
             program.ui.store_error(&root.name(), &e);

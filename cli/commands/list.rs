@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::filter::FilterOptions;
-use super::tree::TreeOptions;
+use super::tree::{Below, FolderOptions, is_tree};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
@@ -11,8 +11,8 @@ use crate::ui::{BOLD, Out, RED, Table, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::Input;
 use formats::jobs::list::{FileRow, Filter, Listed, Row, list};
-use formats::jobs::tree::{Seen, Tree, list_tree};
-use formats::place::Source;
+use formats::jobs::tree::list_found;
+use formats::place::{Source, path_text};
 use formats::query::time::rfc3339;
 use formats::{Ctx, Error, Kind, NoSecrets, Options, Secrets};
 use std::ffi::OsString;
@@ -29,16 +29,8 @@ pub struct Args {
     #[arg(required = true, value_name = "STORE|DIR")]
     stores: Vec<OsString>,
 
-    /// Look for stores in folders and all that is below them
-    #[arg(long, short)]
-    recursive: bool,
-
-    /// Look into old generations, locks and temporary files too
-    #[arg(long, requires = "recursive")]
-    all: bool,
-
     #[command(flatten)]
-    tree: TreeOptions,
+    folders: FolderOptions,
 
     #[command(flatten)]
     filter: FilterOptions,
@@ -81,14 +73,10 @@ pub fn run(program: &Program, args: &Args) -> Result {
         program.ui.errors_as_json();
     }
     let named: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
-    let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
+    let is_tree = |s: &StoreArg| is_tree(args.folders.recursive, s);
     let single = named.len() == 1 && !named.iter().any(is_tree);
     let all: Vec<_> = named.iter().collect();
-    let passwords = if args.recursive {
-        args.tree.passwords(program, &all)?
-    } else {
-        args.tree.with_rules(program.passwords(&all)?)?
-    };
+    let passwords = args.folders.tree.passwords_for(program, &all, args.folders.recursive)?;
     let filter = args.filter.filter()?;
     let mut listing = Listing {
         ui: &program.ui,
@@ -135,7 +123,7 @@ impl Listing<'_> {
         let name = store.name();
         let session = program.session()?;
         let own = passwords.of(store);
-        let secrets: &dyn Secrets = if args.tree.no_secrets() { &NoSecrets } else { &own };
+        let secrets: &dyn Secrets = if args.folders.tree.no_secrets() { &NoSecrets } else { &own };
         let ctx = Ctx { secrets, options: &Options::default(), session: &session };
         let source = match early.map_or_else(|| store.open(), Ok) {
             Ok(source) => source,
@@ -147,7 +135,7 @@ impl Listing<'_> {
         };
         match list(&name, &Input { source: &source, format: store.format, ctx }, filter) {
             Ok(mut listed) => {
-                if let (true, Some(facts)) = (args.recursive, source.facts()) {
+                if let (true, Some(facts)) = (args.folders.recursive, source.facts()) {
                     let file = FileRow::of(facts);
                     listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
                 }
@@ -172,43 +160,19 @@ impl Listing<'_> {
         filter: &Filter,
         passwords: &Passwords<'_>,
     ) -> Result {
-        let session = args.tree.session(program)?;
-        let tree = Tree {
-            root: &root.path,
-            secrets: &|path, format| args.tree.secrets_of(passwords, path, format),
-            options: &Options::default(),
-            session: &session,
-            all: args.all,
-            cross_file_systems: args.tree.cross_file_systems(),
-            threads: 0,
-        };
-        let mut progress = self.ui.progress();
-        let mut count = 0;
-        let mut stopped = None;
-        let ended = list_tree(&tree, filter, &mut |seen| {
-            count += 1;
-            if let Some(p) = &mut progress {
-                p.at(count);
-            }
-            let (path, result) = match seen {
-                Seen::Store(path, listed) => (path, Ok(listed)),
-                Seen::Failed(path, e) => (path, Err(e)),
-            };
-            let name = path.to_string_lossy();
-            match result.map(|listed| self.listed(&name, listed)) {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(failure)) => {
-                    stopped = Some(failure);
-                    Err(Error::new(Kind::Write, "stopped"))
-                }
+        let FolderOptions { tree, all, .. } = &args.folders;
+        let session = tree.session(program)?;
+        let below = Below { program, root: &root.path, passwords, session: &session, all: *all };
+        tree.walk(&below, &|found| list_found(found, filter), &mut |path, listed| {
+            let name = path_text(&path);
+            match listed {
+                Ok(listed) => self.listed(&name, listed),
                 Err(e) => {
                     self.fail(&name, &e);
                     Ok(())
                 }
             }
-        });
-        progress.into_iter().for_each(crate::ui::Progress::end);
-        stopped.map_or_else(|| ended.map_err(Failure::from), Err)
+        })
     }
 
     fn listed(&mut self, name: &str, listed: Listed) -> Result {

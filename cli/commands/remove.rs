@@ -2,7 +2,7 @@
 
 use super::Program;
 use super::change::{ChangeOptions, said, weigh};
-use super::tree::TreeOptions;
+use super::tree::{Below, TreeOptions, is_tree};
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
 use crate::secrets::Passwords;
@@ -10,8 +10,8 @@ use crate::ui::confirm;
 use formats::error::Printable;
 use formats::jobs::edit::{Edit, edit};
 use formats::jobs::edits::{Line, Taking, Which, plan, remove};
-use formats::jobs::tree::{Seen, Tree, walk_tree};
 use formats::jobs::{Input, load};
+use formats::place::path_text;
 use formats::query::dn::Pattern;
 use formats::{Ctx, Error, Format, Kind, Options, Secrets, Session};
 use std::ffi::OsString;
@@ -102,7 +102,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         found: Vec::new(),
         failed: None,
     };
-    let is_tree = |s: &StoreArg| args.recursive && s.format.is_none() && s.path.is_dir();
+    let is_tree = |s: &StoreArg| is_tree(args.recursive, s);
     let single = stores.len() == 1 && !stores.iter().any(is_tree);
     for (at, store) in stores.iter().enumerate() {
         let looked = if is_tree(store) { job.look_below(store) } else { job.look(store, at) };
@@ -199,26 +199,24 @@ impl Job<'_> {
     }
 
     fn look_below(&mut self, root: &StoreArg) -> Result {
-        let tree = Tree {
+        let below = Below {
+            program: self.program,
             root: &root.path,
-            secrets: &|path, format| self.args.tree.secrets_of(self.passwords, path, format),
-            options: &Options::default(),
+            passwords: self.passwords,
             session: self.session,
             all: false,
-            cross_file_systems: self.args.tree.cross_file_systems(),
-            threads: 0,
         };
         let how = &self.how;
         let (mut found, mut failed) = (Vec::new(), None);
-        walk_tree(&tree, &|f| planned(&f.input, how), &mut |seen| {
-            match seen {
-                Seen::Store(path, (format, lines)) if !lines.is_empty() => {
-                    let name = path.to_string_lossy().into_owned();
+        self.args.tree.walk(&below, &|f| planned(&f.input, how), &mut |path, planned| {
+            let name = path_text(&path).into_owned();
+            match planned {
+                Ok((format, lines)) if !lines.is_empty() => {
                     found.push(Found { name, path, format, lines, argument: None });
                 }
-                Seen::Store(..) => {}
-                Seen::Failed(path, e) => {
-                    self.program.ui.store_error(&path.to_string_lossy(), &e);
+                Ok(_) => {}
+                Err(e) => {
+                    self.program.ui.store_error(&name, &e);
                     failed = Some(e.kind());
                 }
             }

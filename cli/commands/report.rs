@@ -7,6 +7,7 @@ use crate::error::{Failure, Result};
 use crate::report::{Inventory, MARK, StoreSeen, page};
 use crate::time::span;
 use formats::jobs::check::{Asked, Finding};
+use formats::place::path_text;
 use formats::{Error, Kind};
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -56,7 +57,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         replaceable(&args.html)?;
     }
     let now = program.session()?.now_ms.div_euclid(1000);
-    let roots = args.stores.iter().map(|s| s.to_string_lossy().into_owned()).collect();
+    let roots = args.stores.iter().map(|s| path_text(s.as_ref()).into_owned()).collect();
     let within = args.within / 1000;
     let mut inventory =
         Inventory { now, within, roots, stores: Vec::new(), certificates: std::collections::BTreeMap::new() };

@@ -226,7 +226,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.inner.place;
         if let Some(path) = &place.path {
-            write!(f, "{}: ", Printable(&path.to_string_lossy()))?;
+            write!(f, "{}: ", Printable(&crate::place::path_text(path)))?;
         }
         if let Some(format) = place.format {
             write!(f, "{format}: ")?;

@@ -12,6 +12,7 @@ pub mod path;
 pub mod pbe;
 pub(crate) mod phrase;
 pub mod public;
+mod sha256;
 pub mod sign;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{Input, Map, Set, load};
 use crate::crypto::public::{identity, spki_key_info};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Item};
+use crate::place::path_hex;
 use crate::storeset::generation_of;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -107,6 +108,7 @@ impl Search<'_> {
 
     fn holding(&self, entry: &Entry, matches: bool, spki: Option<&[u8]>) -> Holding {
         let mut row = row_in(self.name, self.format, entry, self.filter.style);
+        row.store_hex = path_hex(self.input.source.path());
         if let Some(hit) = names(entry).and_then(|_| self.filter.hit(entry)).filter(|_| matches) {
             (row.grade, row.whole) = (Some(hit.grade.name()), Some(hit.whole));
         }

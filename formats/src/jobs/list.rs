@@ -7,7 +7,7 @@ use crate::crypto::public::{KeyInfo, spki_key_info, spki_of_pkcs8};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::model::{Entry, Item, ItemKind, Level};
-use crate::place::FileFacts;
+use crate::place::{FileFacts, path_hex};
 use crate::query::dn::{self, Grade, Hit, Pattern, Style};
 use crate::query::time;
 use serde::Serialize;
@@ -20,6 +20,9 @@ use std::sync::{Arc, LazyLock};
 pub struct Row {
     /// The store as the caller named it.
     pub store: String,
+    /// The bytes of the path in hex, where it isn't UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_hex: Option<String>,
     /// Its format.
     pub format: &'static str,
     /// The label (lossy where it isn't UTF-8).
@@ -302,8 +305,10 @@ pub fn list(name: &str, input: &Input<'_>, filter: &Filter) -> Result<Listed> {
     let format = loaded.format;
     let entries = &loaded.store.entries;
     let asked = !(filter.dn.is_empty() && filter.subject.is_empty() && filter.issuer.is_empty());
+    let store_hex = path_hex(input.source.path());
     let one = |entry: &Entry| {
         let mut row = row_in(name, format.name(), entry, filter.style);
+        row.store_hex.clone_from(&store_hex);
         if let Some(hit) = asked.then(|| filter.hit(entry)).flatten() {
             (row.grade, row.whole) = (Some(hit.grade.name()), Some(hit.whole));
         }

@@ -6,7 +6,7 @@ use super::list::{FileRow, Filter, Listed, list};
 use crate::context::{Ctx, Options, Secrets, Session};
 use crate::error::{Error, Kind, Result};
 use crate::format::{FORMATS, Format, Match, detect};
-use crate::place::{FileFacts, Probe, Source};
+use crate::place::{FileFacts, Probe, Source, path_text};
 use crate::storeset::is_leftover;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,24 +61,16 @@ const QUEUE: usize = 128;
 /// behind it waits in memory.
 const AHEAD: usize = 512;
 
-/// Lists every store below `tree.root`, handing each to `report` in the order of the walk. An error of
-/// `report` ends it.
-pub fn list_tree(
-    tree: &Tree<'_>,
-    filter: &Filter,
-    report: &mut dyn FnMut(Seen<Listed>) -> Result<()>,
-) -> Result<()> {
-    let look = |found: &Found<'_>| {
-        let mut listed = list(&found.path.to_string_lossy(), &found.input, filter)?;
-        if let Some(facts) = found.file
-            && !listed.rows.is_empty()
-        {
-            let file = FileRow::of(facts);
-            listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
-        }
-        Ok(listed)
-    };
-    walk_tree(tree, &look, report)
+/// Lists a store that was found, with what the system says of its file.
+pub fn list_found(found: &Found<'_>, filter: &Filter) -> Result<Listed> {
+    let mut listed = list(&path_text(found.path), &found.input, filter)?;
+    if let Some(facts) = found.file
+        && !listed.rows.is_empty()
+    {
+        let file = FileRow::of(facts);
+        listed.rows.iter_mut().for_each(|row| row.file = Some(file.clone()));
+    }
+    Ok(listed)
 }
 
 /// Goes through every store below `tree.root`: `look` is called for each on the worker threads, and what it

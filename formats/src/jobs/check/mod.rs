@@ -23,6 +23,7 @@ use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::fact::Fact;
 use crate::model::{Der, Entry, Item, Level};
+use crate::place::path_hex;
 use crate::query::{dn, time};
 use crate::storeset;
 use rules::{Rule, Severity};
@@ -34,6 +35,9 @@ use std::path::Path;
 pub struct Finding {
     /// The store as the caller named it.
     pub store: String,
+    /// The bytes of its path in hex, where that isn't UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_hex: Option<String>,
     /// Its format, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<&'static str>,
@@ -216,6 +220,7 @@ impl Held<'_> {
 /// Findings in the making.
 struct Findings<'a> {
     store: &'a str,
+    store_hex: Option<String>,
     format: Option<&'static str>,
     all: Vec<Finding>,
 }
@@ -239,6 +244,7 @@ impl Findings<'_> {
     fn push(&mut self, rule: &'static Rule, entry: Option<String>, sha256: Option<String>, message: String) {
         self.all.push(Finding {
             store: self.store.to_owned(),
+            store_hex: self.store_hex.clone(),
             format: self.format,
             code: rule.code,
             severity: rule.severity,
@@ -263,7 +269,8 @@ pub fn check(name: &str, input: &Input<'_>, asked: &Asked<'_>) -> Result<Checked
     let ctx = &input.ctx;
     let path = input.source.identity().is_some() || input.source.is_directory();
     let format = loaded.format.name();
-    let mut findings = Findings { store: name, format: Some(format), all: Vec::new() };
+    let store_hex = path_hex(input.source.path());
+    let mut findings = Findings { store: name, store_hex, format: Some(format), all: Vec::new() };
     let subject = Subject {
         path: path.then(|| input.source.path()),
         facts: loaded.format.examine(input.source, &loaded.store, ctx),
@@ -299,7 +306,8 @@ fn is_outdated(path: &Path) -> bool {
 
 /// The findings about a store that can't be read.
 pub fn failed(name: &str, path: &Path, error: &Error, ctx: &Ctx<'_>) -> Vec<Finding> {
-    let mut findings = Findings { store: name, format: error.place().format, all: Vec::new() };
+    let mut findings =
+        Findings { store: name, store_hex: path_hex(path), format: error.place().format, all: Vec::new() };
     if error.kind() == Kind::Password {
         findings.store(&rules::WRONG_PASSWORD, error.message());
         container::stash_of_closed(path, ctx, &mut findings);

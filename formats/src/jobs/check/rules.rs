@@ -56,7 +56,7 @@ rules! {
         "The file looks like a store and can't be read as one: it is damaged, cut short, or of a kind that isn't known."
         "Put a backup or an old generation in its place (keyferry status, keyferry rollback).";
     WRONG_PASSWORD "wrong-password" Error
-        "The password that was given does not open the store. In a JKS or a kdb, a damaged file can look the same."
+        "The password that was given does not open the store, or none was given. In a JKS or a kdb, a damaged file can look the same."
         "Give the right one with --password; nobody can recover a lost one.";
     PARTS_UNREADABLE "parts-unreadable" Error
         "One object in the store can't be read, although the rest can."

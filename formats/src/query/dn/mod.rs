@@ -268,10 +268,14 @@ mod tests {
             "gb",
             "N",
             "",
+            "*",
+            "col*n p*",
         ] {
             assert!(Pattern::parse(yes, false).expect(yes).matches(&n), "{yes}");
         }
-        for no in ["CN=colin", "CN=SSS", "O=SSS,O=SSS", "CN=\\*", "sss paice", "CN=paice*"] {
+        for no in
+            ["CN=colin", "CN=SSS", "O=SSS,O=SSS", "CN=\\*", "sss paice", "CN=paice*", "paice*colin", "gb*s"]
+        {
             assert!(!Pattern::parse(no, false).expect(no).matches(&n), "{no}");
         }
         for bad in ["XX=1", "=", "CN=\"a", "CN=a\\", ",="] {

@@ -45,8 +45,8 @@ pub struct Hit {
 
 #[derive(Clone, Debug)]
 enum Wanted {
-    /// Occurs in a value: as written, and folded.
-    Substring(String, String),
+    /// The pieces between wildcards occur in a value, one behind the other: as written, and folded.
+    Substring(Vec<String>, Vec<String>),
     /// These attributes.
     Name(Vec<Vec<Pair>>),
 }
@@ -62,7 +62,7 @@ struct Pair {
 impl Pattern {
     /// Parses `CN=colin,O=SSS` in any usual dialect (RFC 4514, RFC 1779 quotes, OpenSSL's slashes and
     /// `C = GB, O = X`, blanks and semicolons), or takes the whole text as a substring when there is no
-    /// `=`. `*` in a value stands for anything, `\*` for itself.
+    /// `=`. `*` in a value, and in a substring, stands for anything, `\*` in a value for itself.
     ///
     /// Without `exact`, the attributes may stand in any order, others may stand between them, and values
     /// compare without regard to case and to repeated blanks (RFC 5280 section 7.1). With `exact`
@@ -72,7 +72,9 @@ impl Pattern {
         let wanted = if text.contains('=') {
             Wanted::Name(in_order(parse(text)?))
         } else {
-            Wanted::Substring(text.to_owned(), fold(text).into_owned())
+            let pieces: Vec<String> = text.split('*').map(str::to_owned).collect();
+            let folded = folded(&pieces);
+            Wanted::Substring(pieces, folded)
         };
         Ok(Pattern { wanted, exact })
     }
@@ -80,10 +82,12 @@ impl Pattern {
     /// Whether a whole `Name` element matches.
     pub fn matches(&self, name: &[u8]) -> bool {
         match &self.wanted {
-            Wanted::Substring(text, _) if self.exact => {
-                attributes(name).any(|a| a.text().is_some_and(|t| t.contains(text)))
-            }
-            Wanted::Substring(_, folded) => attributes(name).any(|a| value_contains(&a, folded)),
+            Wanted::Substring(pieces, _) if self.exact => has_pieces(name, pieces),
+            Wanted::Substring(_, folded) => match folded.as_slice() {
+                [only] => attributes(name).any(|a| value_contains(&a, only)),
+                pieces => attributes(name)
+                    .any(|a| a.text().is_some_and(|t| contains_pieces(&fold_owned(t), pieces))),
+            },
             Wanted::Name(rdns) if self.exact => {
                 let have: Vec<_> = attributes(name).collect();
                 same_sequence(rdns, &have)
@@ -105,9 +109,8 @@ impl Pattern {
             return None;
         }
         let rdns = match &self.wanted {
-            Wanted::Substring(text, _) => {
-                let exact = attributes(name).any(|a| a.text().is_some_and(|t| t.contains(text)));
-                let grade = if exact { Grade::Exact } else { Grade::Folded };
+            Wanted::Substring(pieces, _) => {
+                let grade = if has_pieces(name, pieces) { Grade::Exact } else { Grade::Folded };
                 return Some(Hit { grade, whole: false });
             }
             Wanted::Name(rdns) => rdns,
@@ -274,6 +277,23 @@ fn value_contains(attribute: &Attribute<'_>, needle: &str) -> bool {
         }
     }
     attribute.text().is_some_and(|t| fold(&t).contains(needle))
+}
+
+/// Whether a value has these pieces, character by character.
+fn has_pieces(name: &[u8], pieces: &[String]) -> bool {
+    attributes(name).any(|a| a.text().is_some_and(|t| contains_pieces(&t, pieces)))
+}
+
+/// Whether these pieces occur in `text`, one behind the other.
+fn contains_pieces(text: &str, pieces: &[String]) -> bool {
+    let mut rest = text;
+    pieces.iter().all(|piece| match rest.find(piece.as_str()) {
+        Some(at) => {
+            rest = &rest[at + piece.len()..];
+            true
+        }
+        None => false,
+    })
 }
 
 /// Whether ASCII `needle`, in lower case, occurs in `text` in any case.
