@@ -1,9 +1,8 @@
 //! Hash functions by object identifier, and what is built from them.
 
-use super::sha256;
 use crate::asn1::oid;
 use digest::common::BlockSizeUser;
-use hmac::digest::{self, Output};
+use hmac::digest;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha1::Sha1;
@@ -120,10 +119,7 @@ impl Hash {
 
     /// PBKDF2 (RFC 8018 section 5.2) with this hash's HMAC, without budget or cache.
     pub(super) fn pbkdf2(self, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
-        match self {
-            Hash::Sha256 => sha256::pbkdf2(password, salt, rounds, out),
-            _ => with!(self, D => pbkdf2::pbkdf2_hmac::<D>(password, salt, rounds, out)),
-        }
+        with!(self, D => pbkdf2::pbkdf2_hmac::<D>(password, salt, rounds, out));
     }
 
     /// PBKDF1 (RFC 8018 section 5.1), without budget or cache; `out` takes at most one digest.
@@ -139,14 +135,7 @@ impl Hash {
 
     /// The derivation of RFC 7292 appendix B.2, without budget or cache.
     pub(super) fn pkcs12(self, id: u8, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
-        match self {
-            Hash::Sha256 => {
-                pkcs12::<Sha256>(id, password, salt, rounds, out, |a, times| sha256::again(&mut a.0, times));
-            }
-            _ => with!(self, D => pkcs12::<D>(id, password, salt, rounds, out, |a, times| {
-                (0..times).for_each(|_| *a = D::digest(&*a));
-            })),
-        }
+        with!(self, D => pkcs12::<D>(id, password, salt, rounds, out));
     }
 }
 
@@ -169,16 +158,8 @@ impl<M: Mac> Authenticating for M {
     }
 }
 
-/// RFC 7292 appendix B.2. `v` and `u` are the RFC's names for block and digest length. `again` makes of a digest its
-/// digest, so many times over.
-fn pkcs12<D: Digest + BlockSizeUser>(
-    id: u8,
-    password: &[u8],
-    salt: &[u8],
-    rounds: u32,
-    out: &mut [u8],
-    again: impl Fn(&mut Output<D>, u32),
-) {
+/// RFC 7292 appendix B.2. `v` and `u` are the RFC's names for block and digest length.
+fn pkcs12<D: Digest + BlockSizeUser>(id: u8, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
     let v = D::block_size();
     let diversifier = vec![id; v];
     let mut input = Zeroizing::new(Vec::with_capacity(padded(salt, v) + padded(password, v)));
@@ -188,7 +169,9 @@ fn pkcs12<D: Digest + BlockSizeUser>(
     let mut blocks = out.chunks_mut(<D as Digest>::output_size()).peekable();
     while let Some(block) = blocks.next() {
         let mut a = D::new().chain_update(&diversifier).chain_update(&*input).finalize();
-        again(&mut a, rounds.saturating_sub(1));
+        for _ in 1..rounds {
+            a = D::digest(a);
+        }
         block.iter_mut().zip(&a).for_each(|(o, a)| *o = *a);
         if blocks.peek().is_some() {
             input.chunks_mut(v).for_each(|i| add_with_one(i, &a));

@@ -12,7 +12,6 @@ pub mod path;
 pub mod pbe;
 pub(crate) mod phrase;
 pub mod public;
-mod sha256;
 pub mod sign;
 
 #[cfg(test)]
