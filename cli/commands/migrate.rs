@@ -4,14 +4,14 @@ use super::Program;
 use super::convert::{counted, say_losses};
 use super::delivery::refused;
 use super::options::{FormatOptions, LossOptions};
-use super::tree::TreeOptions;
+use super::tree::{Below, TreeOptions};
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::secrets::Passwords;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use formats::error::Printable;
 use formats::jobs::migrate::{Migrate, Migrated, destination, migrate};
-use formats::jobs::tree::{Seen, Tree, walk_tree};
+use formats::jobs::tree::Found;
 use formats::jobs::{AllowLoss, Input};
 use formats::model::Loss;
 use formats::mq::{Pointed, SettingsFile};
@@ -156,23 +156,15 @@ impl Run<'_> {
     /// The stores in a tree that can be moved.
     fn find(&mut self, root: &Path, passwords: &Passwords<'_>, out: &mut Vec<Store>) -> Result {
         let wanted = source_of(self.args.to);
-        let tree = Tree {
-            root,
-            secrets: &|path, format| self.args.tree.secrets_of(passwords, path, format),
-            options: self.args.options.values(),
-            session: &self.session,
-            all: false,
-            cross_file_systems: self.args.tree.cross_file_systems(),
-            threads: 0,
-        };
+        let session = &self.session;
+        let below = Below { program: self.program, root, passwords, session, all: false };
         let mut failed = Vec::new();
-        walk_tree(&tree, &|found| Ok(found.format.name() == wanted), &mut |seen| {
+        let look = |found: &Found<'_>| Ok(found.format.name() == wanted);
+        self.args.tree.walk(&below, &look, &mut |path, seen| {
             match seen {
-                Seen::Store(path, true) => {
-                    out.push(Store { arg: StoreArg::parse(path.as_os_str()), found: true });
-                }
-                Seen::Store(..) => {}
-                Seen::Failed(path, error) => {
+                Ok(true) => out.push(Store { arg: StoreArg::parse(path.as_os_str()), found: true }),
+                Ok(false) => {}
+                Err(error) => {
                     self.program.ui.store_error(&path.to_string_lossy(), &error);
                     failed.push(error.kind());
                 }

@@ -115,11 +115,12 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
 /// leaves is found by its name.
 pub fn commit_apart(mut staged: Staging, how: &Commit<'_>, home: &Path, to: &Path) -> Result<()> {
     let gone = staged.take_gone();
+    let like = staged.take_like();
     let current = Current::open(how.store)?.ok_or_else(|| changed(how.store))?;
     let go = || -> Result<()> {
         let mut steps = Vec::new();
         for (suffix, temp) in staged.into_files()? {
-            steps.push(Move::prepare(suffix, temp, how, Some(&current.file))?);
+            steps.push(Move::prepare(suffix, temp, how, Some(&current.file), like.as_ref())?);
         }
         (how.on_step)(Step::Check)?;
         check(how, Some(&current.file))?;

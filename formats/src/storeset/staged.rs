@@ -158,6 +158,28 @@ impl Staged {
         Ok(Staging::of_files(&self.store, taken, self.note.gone.clone()))
     }
 
+    /// Deletes what was put in place from here where nothing was before. A folder stays when there is more in it by now.
+    pub fn take_away(&self) -> Result<()> {
+        let is_folder = self.store.is_dir();
+        let around = if is_folder { Some(&*self.store) } else { self.store.parent() };
+        let around = around.unwrap_or(Path::new("/"));
+        let gone = |outcome: std::io::Result<()>| match outcome {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        let take = || {
+            self.note.files.keys().try_for_each(|name| gone(std::fs::remove_file(around.join(name))))?;
+            if !is_folder {
+                return Ok(());
+            }
+            match std::fs::remove_dir(around) {
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                other => gone(other),
+            }
+        };
+        take().map_err(|e| failed("can't be deleted", e).in_file(&self.store))
+    }
+
     /// Deletes it.
     pub fn delete(&self) -> Result<()> {
         discard(&self.store)

@@ -233,11 +233,7 @@ impl InSet {
         };
         let Some(base) = &self.member.base else {
             // It was not there; its key came from elsewhere.
-            let gone = match store.is_dir() {
-                true => std::fs::remove_dir_all(store),
-                false => std::fs::remove_file(store),
-            };
-            return gone.map_err(|e| Error::io(crate::Kind::Write, "can't be deleted", e).in_file(store));
+            return self.staged.as_ref().ok_or_else(lost)?.take_away();
         };
         if let Some(in_place) = self.format.in_place().filter(|_| store.is_dir()) {
             let inspect = |g: &storeset::Generation| if g.is(base) { Ok(()) } else { Err(lost()) };
