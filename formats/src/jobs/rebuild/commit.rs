@@ -32,7 +32,7 @@ pub(super) fn commit_all(
         let moved = match next.take() {
             // Nothing to write, but the next run need not find that out again.
             Some(Next::Same) => {
-                warn(place.record(job, digest), warnings);
+                warn(place.record(job, digest, report), warnings);
                 Ok(None)
             }
             Some(next) => move_one(place, next, job.on_step, &mut apart),
@@ -60,10 +60,8 @@ pub(super) fn commit_all(
             report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
         }
         // What was kept for this store has taken its place, or fits it no more.
-        if let Some(staged) = storeset::Staged::read(place.home()) {
-            warn(staged.delete(), warnings);
-        }
-        warn(place.record(job, digest), warnings);
+        warn(storeset::Staged::discard(place.home()), warnings);
+        warn(place.record(job, digest, report), warnings);
         let (keep, retention, now) =
             (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);
         let pruned = match &place.pointed {
