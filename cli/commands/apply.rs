@@ -14,6 +14,7 @@ use crate::sets::run::run as run_sets;
 use formats::error::Printable;
 use formats::jobs::rebuild::Mode;
 use formats::query::time::rfc3339;
+use formats::storeset::staged_place;
 use formats::{Error, Kind};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -69,19 +70,18 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let session = program.session()?;
     let now = session.now_ms.div_euclid(1000);
     let _alone = alone(&config.state)?;
-    let mut bundles = Vec::new();
-    for bundle in &config.bundle {
-        let ready = fetch(bundle, &config.state, now)?;
-        if let Some(warning) = &ready.warning {
-            program.ui.warn(&format!("{}; the last good one is used", Printable(warning)));
+    let bundles = match fetch_all(program, &config, now) {
+        Ok(bundles) => bundles,
+        Err(e) => {
+            heal(program, &config, args)?;
+            return Err(e.into());
         }
-        bundles.push(ready);
-    }
+    };
     let (found, failed) = sets(&config)?;
     failed.iter().for_each(|e| crate::error::report(&program.ui, e));
     let orders = found
         .into_iter()
-        .map(|set| Ok((order(&config, &set, &bundles, args)?, set)))
+        .map(|set| Ok((order(&config, &set, &bundles, args, args.how.mode())?, set)))
         .map(|both: Result<_>| both.map(|(order, set)| (set, order)))
         .collect::<Result<Vec<_>>>()?;
     let kind = failed.last().map(Error::kind);
@@ -140,7 +140,38 @@ fn alone(state: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Result<Order> {
+fn fetch_all(program: &Program, config: &Config, now: i64) -> formats::Result<Vec<Ready>> {
+    let mut bundles = Vec::with_capacity(config.bundle.len());
+    for bundle in &config.bundle {
+        let ready = fetch(bundle, &config.state, now)?;
+        if let Some(warning) = &ready.warning {
+            program.ui.warn(&format!("{}; the last good one is used", Printable(warning)));
+        }
+        bundles.push(ready);
+    }
+    Ok(bundles)
+}
+
+/// What an interrupted run has left half done is put right without a bundle, too.
+fn heal(program: &Program, config: &Config, args: &Args) -> Result {
+    if args.how.mode() == Mode::Plan {
+        return Ok(());
+    }
+    let waits = |set: &Set<'_>| set.stores.iter().any(|s| staged_place(&s.path).is_dir());
+    let orders = sets(config)?.0.into_iter().filter(waits);
+    let orders: Vec<_> = orders
+        .map(|set| Ok((order(config, &set, &[], args, Mode::Heal)?, set)))
+        .map(|both: Result<_>| both.map(|(order, set)| (set, order)))
+        .collect::<Result<_>>()?;
+    let mut outcome = Outcome::default();
+    run_sets(&orders, config.jobs, &mut |set, answer| {
+        outcome.add(program, set, &answer);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args, mode: Mode) -> Result<Order> {
     let first = set.stores.first();
     let (mut after, mut probe) = (Vec::new(), Vec::new());
     let mut after_timeout_ms = 0;
@@ -190,7 +221,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         key_password: first.and_then(|s| Some(filled(s.rule.key_password.as_ref()?, &s.stars))),
         gates: config.gates.clone(),
         approve: args.approve.clone(),
-        mode: args.how.mode(),
+        mode,
         ignore_hold: args.ignore_hold,
         after,
         probe,

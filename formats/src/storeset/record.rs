@@ -33,6 +33,9 @@ pub struct Record {
     /// Certificates that must not come back: SHA-256, lower-case hex.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distrust: Vec<String>,
+    /// What the owner of the store should know: that the bundle has another key for it, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Somebody went back from what this was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -59,6 +62,7 @@ impl Record {
             time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
             serial: None,
             distrust: Vec::new(),
+            notes: Vec::new(),
             hold: None,
         }
     }

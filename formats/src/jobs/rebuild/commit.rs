@@ -32,7 +32,7 @@ pub(super) fn commit_all(
         let moved = match next.take() {
             // Nothing to write, but the next run need not find that out again.
             Some(Next::Same) => {
-                warn(place.record(job, digest), warnings);
+                warn(place.record(job, digest, report), warnings);
                 Ok(None)
             }
             Some(next) => move_one(place, next, job.on_step, &mut apart),
@@ -63,7 +63,7 @@ pub(super) fn commit_all(
         if let Some(staged) = storeset::Staged::read(place.home()) {
             warn(staged.delete(), warnings);
         }
-        warn(place.record(job, digest), warnings);
+        warn(place.record(job, digest, report), warnings);
         let (keep, retention, now) =
             (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);
         let pruned = match &place.pointed {

@@ -118,8 +118,8 @@ impl<'a> Located<'a> {
     }
 
     /// Notes what this store was made from, for [`Located::is_current`] and for who goes back.
-    pub(super) fn record(&self, job: &Rebuild<'_>, digest: &[u8; 32]) -> Result<()> {
-        self.made_from(job, digest, self.state()?).write(&self.path)
+    pub(super) fn record(&self, job: &Rebuild<'_>, digest: &[u8; 32], report: &StoreReport) -> Result<()> {
+        self.made_from(job, digest, report, self.state()?).write(&self.path)
     }
 
     /// The store as it was found.
@@ -142,9 +142,16 @@ impl<'a> Located<'a> {
     }
 
     /// What there is to be noted of this store in that state.
-    pub(super) fn made_from(&self, job: &Rebuild<'_>, digest: &[u8; 32], state: String) -> storeset::Record {
+    pub(super) fn made_from(
+        &self,
+        job: &Rebuild<'_>,
+        digest: &[u8; 32],
+        report: &StoreReport,
+        state: String,
+    ) -> storeset::Record {
         let mut record = storeset::Record::made(hex(digest), state, self.target.ctx.session.now_ms);
         record.serial = policy::serial(&job.bundles);
+        record.notes.clone_from(&report.notes);
         record.distrust = policy::distrust(&job.bundles).map(|d| d.sha256.clone()).collect();
         record
     }

@@ -101,6 +101,8 @@ pub enum Mode {
     Stage,
     /// The generations that were kept take their places, if nothing has changed since. `Kind::Busy` where it has.
     Commit,
+    /// Only what an interrupted run has left half done is completed or taken back.
+    Heal,
 }
 
 /// What to rebuild and how.
@@ -197,6 +199,15 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
     let mut report = Rebuilt { written: true, ..Rebuilt::default() };
     no_repeats(&job.targets)?;
     let healed = healing::heal_all(job, &mut report.warnings)?;
+    if job.mode == Mode::Heal {
+        let report_of = |(target, healed): (&Target<'_>, _)| StoreReport {
+            path: target.path.to_owned(),
+            healed,
+            ..StoreReport::default()
+        };
+        report.stores = job.targets.iter().zip(healed).map(report_of).collect();
+        return Ok(report);
+    }
     let mut places = Vec::with_capacity(job.targets.len());
     for target in &job.targets {
         places.push(Located::find(target, job.mode == Mode::Plan).map_err(|e| e.in_file(target.path))?);
@@ -249,11 +260,13 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
 /// What is done with what was built.
 fn carry_out(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
     match job.mode {
-        Mode::Plan => Ok(()),
+        Mode::Plan | Mode::Heal => Ok(()),
         Mode::Stage => staging::keep_all(job, built, warnings),
         Mode::Commit => commit_all(job, built, warnings),
-        // Of one store the rename is all there is to be interrupted.
-        Mode::Replace if renames(built) < 2 => commit_all(job, built, warnings),
+        // Of one store the rename is all there is to be interrupted; and a note can't name what is no text.
+        Mode::Replace if renames(built) < 2 || built.iter().any(|b| b.0.path.to_str().is_none()) => {
+            commit_all(job, built, warnings)
+        }
         Mode::Replace => {
             staging::keep_all(job, built, warnings)?;
             let kept: Vec<_> =

@@ -16,12 +16,12 @@ use crate::storeset::{Member, Note, Staged, digest};
 pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
     let mut stagings = Vec::with_capacity(built.len());
     let mut set = Vec::new();
-    for (place, digest, next, _) in built.iter_mut() {
+    for (place, digest, next, report) in built.iter_mut() {
         let mut staging = match next.take() {
             Some(Next::Ready(staging)) => staging,
             Some(Next::InPlace(wanted)) => changed_copy(place, &wanted)?,
             Some(Next::Same) => {
-                warn(place.record(job, digest), warnings);
+                warn(place.record(job, digest, report), warnings);
                 continue;
             }
             other => {
@@ -36,7 +36,7 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
     let mut stagings = stagings.into_iter();
     for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
         let Some(staging) = stagings.next() else { break };
-        let note = Note::new(place.made_from(job, digest, String::new()), set.clone());
+        let note = Note::new(place.made_from(job, digest, report, String::new()), set.clone());
         match Staged::keep(staging, place.home(), note) {
             Ok(staged) => {
                 report.staged = Some(staged.path());
@@ -145,6 +145,7 @@ fn describe(place: &Located<'_>, staged: &Staged, report: &mut StoreReport) -> R
         false => read(&staged.open()?.source()?)?,
     };
     report.created = place.current.is_none();
+    report.notes.clone_from(&staged.note.record.notes);
     compare(&current, &next, report);
     Ok(())
 }
