@@ -73,7 +73,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let bundles = match fetch_all(program, &config, now) {
         Ok(bundles) => bundles,
         Err(e) => {
-            heal(program, &config, args)?;
+            heal(program, &config, args, now)?;
             return Err(e.into());
         }
     };
@@ -153,7 +153,7 @@ fn fetch_all(program: &Program, config: &Config, now: i64) -> formats::Result<Ve
 }
 
 /// What an interrupted run has left half done is put right without a bundle, too.
-fn heal(program: &Program, config: &Config, args: &Args) -> Result {
+fn heal(program: &Program, config: &Config, args: &Args, now: i64) -> Result {
     if args.how.mode() == Mode::Plan {
         return Ok(());
     }
@@ -168,6 +168,7 @@ fn heal(program: &Program, config: &Config, args: &Args) -> Result {
         outcome.add(program, set, &answer);
         Ok(())
     })?;
+    note(program, config, args, &[], outcome.changes, now);
     Ok(())
 }
 
@@ -327,30 +328,33 @@ fn record(
     outcome: &mut Outcome,
     now: i64,
 ) {
-    let named = config.bundle.iter().zip(bundles);
-    if !outcome.changes.is_empty() {
-        let entry = Entry {
-            time: rfc3339(now),
-            uid: rustix::process::getuid().as_raw(),
-            sudo_user: std::env::var("SUDO_USER").ok(),
-            command: "apply".to_owned(),
-            bundles: named
-                .clone()
-                .map(|(b, r)| (b.name().to_owned(), r.manifest.as_ref().map(|m| m.serial)))
-                .collect(),
-            approved: args.approve.clone(),
-            stores: std::mem::take(&mut outcome.changes),
-            previous: String::new(),
-        };
-        if let Err(e) = history::add(&config.state, entry) {
-            program.ui.warn(&e.to_string());
-        }
-    }
+    note(program, config, args, bundles, std::mem::take(&mut outcome.changes), now);
     if let Some(path) = &config.metrics {
         let text = metrics(config, bundles, outcome, now);
         if let Err(e) = write(path, text.as_bytes(), PUBLIC) {
             program.ui.warn(&e.to_string());
         }
+    }
+}
+
+/// Adds a line to the history, where there is something to say.
+fn note(program: &Program, config: &Config, args: &Args, bundles: &[Ready], stores: Vec<Change>, now: i64) {
+    if stores.is_empty() {
+        return;
+    }
+    let named = config.bundle.iter().zip(bundles);
+    let entry = Entry {
+        time: rfc3339(now),
+        uid: rustix::process::getuid().as_raw(),
+        sudo_user: std::env::var("SUDO_USER").ok(),
+        command: "apply".to_owned(),
+        bundles: named.map(|(b, r)| (b.name().to_owned(), r.manifest.as_ref().map(|m| m.serial))).collect(),
+        approved: args.approve.clone(),
+        stores,
+        previous: String::new(),
+    };
+    if let Err(e) = history::add(&config.state, entry) {
+        program.ui.warn(&e.to_string());
     }
 }
 
@@ -373,14 +377,16 @@ fn metrics(config: &Config, bundles: &[Ready], outcome: &Outcome, now: i64) -> S
         vec![(String::new(), f64::from(u8::from(good)))],
     );
     let stores = |outcome: &str| format!("{{outcome=\"{outcome}\"}}");
-    let changed = outcome.reports.iter().filter(|r| r.changed).count();
+    let staged = outcome.reports.iter().filter(|r| r.staged.is_some()).count();
+    let changed = outcome.reports.iter().filter(|r| r.changed).count() - staged;
     let stopped = outcome.reports.iter().filter(|r| !r.stops.is_empty()).count();
-    let unchanged = outcome.reports.len() - changed - stopped;
+    let unchanged = outcome.reports.len() - changed - staged - stopped;
     gauge(
         "stores",
         "Stores by what the last run made of them.",
         vec![
             (stores("changed"), count(changed)),
+            (stores("staged"), count(staged)),
             (stores("unchanged"), count(unchanged)),
             (stores("stopped"), count(stopped)),
             (stores("failed"), count(outcome.failed)),

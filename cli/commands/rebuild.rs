@@ -67,6 +67,7 @@ const EXAMPLES: &str = "\
 Examples:
   keyferry rebuild client.jks client.p12 --bundle partners.pem --password file:client.pw
   keyferry rebuild client.p12 --bundle partners.p7b --dry-run
+  keyferry rebuild client.kdb client.p12 --bundle partners.pem --stage
   keyferry rebuild new.jks --bundle ca.pem --key old.p12#alice --exec 'systemctl restart client'";
 
 /// A store that is read, with its passwords.

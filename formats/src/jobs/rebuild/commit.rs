@@ -60,9 +60,7 @@ pub(super) fn commit_all(
             report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
         }
         // What was kept for this store has taken its place, or fits it no more.
-        if let Some(staged) = storeset::Staged::read(place.home()) {
-            warn(staged.delete(), warnings);
-        }
+        warn(storeset::Staged::discard(place.home()), warnings);
         warn(place.record(job, digest, report), warnings);
         let (keep, retention, now) =
             (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);

@@ -36,7 +36,7 @@ pub struct Waiting {
 
 /// What waits to take the place of `store` (links resolved).
 pub fn waiting(store: &Path) -> Result<Option<Waiting>> {
-    let Some(staged) = Staged::read(store) else { return Ok(None) };
+    let Some(staged) = Staged::read(store)? else { return Ok(None) };
     let set = Set::of(&staged)?;
     let own = set.stores.iter().find(|s| staged.member() == Some(&s.member));
     let fits = own.is_some_and(|s| s.at == At::Before) && staged.check().is_ok();
@@ -49,7 +49,7 @@ pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: b
     let mut gone = storeset::prune(store, keep, min_age_ms, now_ms, dry_run)?;
     if let Some(waiting) = waiting(store)?.filter(|w| !w.fits && w.interrupted.is_none()) {
         if !dry_run {
-            waiting.staged.delete()?;
+            Staged::discard(store)?;
         }
         gone.push(waiting.staged.path());
     }
@@ -79,7 +79,7 @@ pub(super) fn heal_all(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<
 
 fn heal(store: &Path, job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Option<(Way, Set)>> {
     let find = || -> Result<Option<Set>> {
-        let Some(staged) = Staged::read(store) else { return Ok(None) };
+        let Some(staged) = Staged::read(store)? else { return Ok(None) };
         Set::of(&staged).map(|set| Some(set).filter(Set::is_interrupted))
     };
     let Some(set) = find()? else { return Ok(None) };
@@ -183,7 +183,7 @@ impl Set {
     fn finish(&self, way: Way, warnings: &mut Vec<String>) {
         for InSet { member, format, staged, .. } in &self.stores {
             let Some(staged) = staged else { continue };
-            super::commit::warn(staged.delete(), warnings);
+            super::commit::warn(Staged::discard(&member.home), warnings);
             if way == Way::Forward {
                 let noted = state(&member.path, *format).and_then(|state| {
                     let mut record = staged.note.record.clone();
@@ -201,7 +201,7 @@ impl InSet {
         let unknown =
             || Error::unsupported(format!("a staged store is of the unknown format {}", member.format));
         let format = by_name(&member.format).ok_or_else(unknown)?;
-        let staged = Staged::read(&member.home).filter(|s| s.note.set == found.note.set);
+        let staged = Staged::read(&member.home)?.filter(|s| s.note.set == found.note.set);
         let at = if is_base(member, format)? {
             At::Before
         } else if staged.is_none() || is_next(member, format)? {

@@ -27,7 +27,7 @@ pub(super) struct Located<'a> {
     pub(super) current: Option<Source>,
     pub(super) identity: Option<crate::place::Identity>,
     pub(super) format: &'static dyn Format,
-    _lock: Option<storeset::Lock>,
+    _locks: [Option<storeset::Lock>; 2],
 }
 
 /// What is to be done with one store.
@@ -61,19 +61,17 @@ impl<'a> Located<'a> {
         let pointed =
             target.pointer.map(|settings| Pointed { settings: settings.to_owned(), home: home.clone() });
         // A dry run writes nothing, not even a lock file.
-        let lock = match (&pointed, dry_run) {
-            (Some(_), false) => Some(storeset::Lock::take(&home)?),
-            _ => None,
-        };
+        let lock = |path: &Path| if dry_run { Ok(None) } else { storeset::Lock::take(path).map(Some) };
+        let first = if pointed.is_some() { lock(&home)? } else { None };
         let path = match &pointed {
             Some(p) => pointed::current(&p.settings, &p.home)?,
-            None => home,
+            None => home.clone(),
         };
         // Before anything is put beside a folder that is no store of ours.
         if path.is_dir() && !target.may_be_folder(&path)? {
             storeset::replaceable(&path)?;
         }
-        let lock = if dry_run || pointed.is_some() { lock } else { Some(storeset::Lock::take(&path)?) };
+        let own = if first.is_some() && path == home { None } else { lock(&path)? };
         let current = if storeset::is_there(&path)? { Some(open(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
@@ -96,7 +94,7 @@ impl<'a> Located<'a> {
             in_place.recover(&path)?;
         }
         let identity = current.as_ref().and_then(Source::identity);
-        Ok(Located { target, path, pointed, current, identity, format, _lock: lock })
+        Ok(Located { target, path, pointed, current, identity, format, _locks: [first, own] })
     }
 
     /// Whether the last run had the same inputs and nobody has touched the store since.

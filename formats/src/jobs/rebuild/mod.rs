@@ -269,11 +269,12 @@ fn carry_out(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<Stri
         }
         Mode::Replace => {
             staging::keep_all(job, built, warnings)?;
-            let kept: Vec<_> =
-                built.iter_mut().filter_map(|b| b.3.staged.take().and(Some(b.0.home().to_owned()))).collect();
-            commit_all(job, built, warnings).inspect_err(|_| {
-                kept.iter().filter_map(|path| storeset::Staged::read(path)).for_each(|s| drop(s.delete()));
-            })
+            let done = commit_all(job, built, warnings);
+            if done.is_err() {
+                staging::discard(built);
+            }
+            built.iter_mut().for_each(|b| b.3.staged = None);
+            done
         }
     }
 }

@@ -32,24 +32,33 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
         set.push(member(place, &mut staging).map_err(|e| e.in_file(place.target.path))?);
         stagings.push(staging);
     }
-    let mut kept: Vec<Staged> = Vec::with_capacity(set.len());
     let mut stagings = stagings.into_iter();
+    let mut failed = None;
     for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
         let Some(staging) = stagings.next() else { break };
         let note = Note::new(place.made_from(job, digest, report, String::new()), set.clone());
         match Staged::keep(staging, place.home(), note) {
             Ok(staged) => {
                 report.staged = Some(staged.path());
-                kept.push(staged);
+                *next = Some(Next::Waiting(staged));
             }
             Err(e) => {
-                kept.iter().for_each(|k| drop(k.delete()));
-                return Err(e);
+                failed = Some(e);
+                break;
             }
         }
-        *next = Staged::read(place.home()).map(Next::Waiting);
     }
-    Ok(())
+    failed.map_or(Ok(()), |e| {
+        discard(built);
+        Err(e)
+    })
+}
+
+/// Gives up what was kept. What can't be deleted is replaced another time.
+pub(super) fn discard(built: &[Built<'_>]) {
+    for staged in built.iter().filter(|b| b.3.staged.is_some()).map(|b| b.0.home()) {
+        let _ = Staged::discard(staged);
+    }
 }
 
 /// A store that is changed where it is, copied and changed there.
@@ -90,7 +99,7 @@ pub(super) fn take(
 ) -> Result<Next> {
     let anew = "keyferry apply --stage (or rebuild --stage) builds it anew";
     let busy = |why: String| Err(Error::new(Kind::Busy, why).hint(anew));
-    let Some(staged) = Staged::read(place.home()) else {
+    let Some(staged) = Staged::read(place.home())? else {
         return Err(Error::refused("nothing is staged for it").hint(anew));
     };
     if let Some(why) = outdated(job, &staged, digest) {
