@@ -503,6 +503,21 @@ fn exchange(place: &Path, target: &Path, hold: Duration) {
 }
 
 #[test]
+fn a_settings_file_of_roots_leads_into_no_home() {
+    let Some(homes) = Homes::new() else { return };
+    let store = homes.client("ann", FIRST, "ann");
+    std::fs::create_dir_all(homes.machine.path("etc/ann")).unwrap();
+    let settings = format!("jks.keystore = {}\n", store.display());
+    std::fs::write(homes.machine.path("etc/ann/keystore.conf"), settings).unwrap();
+    let pointer = format!("pointer = \"{}\"", homes.machine.text("etc/*/keystore.conf"));
+    homes.configure("home/*/client.p12", "", &pointer);
+    let before = snapshot(store.parent().unwrap());
+    let refused = homes.machine.apply(&[]);
+    assert!(refused.status == 5 && refused.err.contains("same user"), "{} {}", refused.status, refused.err);
+    assert_eq!(snapshot(store.parent().unwrap()), before);
+}
+
+#[test]
 fn a_password_of_the_environment_reaches_its_store_alone() {
     let Some(homes) = Homes::new() else { return };
     homes.client("ann", FIRST, "ann");
