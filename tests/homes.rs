@@ -204,7 +204,7 @@ fn links_lead_nobody_out_of_his_home() {
     let Some(homes) = Homes::new() else { return };
     let victim = homes.machine.path("victim");
     let at = |name: &str| homes.path(&format!("{name}/mqs/client.p12"));
-    let mut good = vec!["plain", "store", "folder", "whole", "moved"];
+    let good = ["plain", "store", "folder", "whole", "moved"];
     homes.client("plain/mqs", FIRST, "ann");
     // Links that stay inside are followed, and stay.
     homes.client("store/keep", FIRST + 1, "ann");
@@ -229,7 +229,7 @@ fn links_lead_nobody_out_of_his_home() {
     homes.folder("empty", FIRST + 5);
     homes.folder("vacant/mqs", FIRST + 5);
 
-    let mut bad = vec!["out", "file", "up", "dangling", "roots", "stray", "pipe", "shared"];
+    let bad = ["out", "file", "up", "dangling", "roots", "stray", "pipe", "shared"];
     homes.folder("out", FIRST + 6);
     link(&victim, &homes.path("out/mqs"), FIRST + 6);
     homes.folder("file/mqs", FIRST + 7);
@@ -257,11 +257,19 @@ fn links_lead_nobody_out_of_his_home() {
     homes.victim_is(&before);
     assert_eq!(["roots", "shared"].map(|n| std::fs::read(at(n)).unwrap()), untouched);
     let named = |ran: &Ran, name: &str| ran.err.contains(&format!("home/{name}"));
-    bad.drain(..).for_each(|name| assert!(named(&done, name), "{name} is not named: {}", done.err));
+    // Nor does who only looks see more than its owner.
+    let status = homes.machine.ends(&["status", "--config", "k.toml"]);
+    assert_eq!(status.status, 8, "{}{}", status.out, status.err);
+    for ran in [&done, &status] {
+        bad.iter().for_each(|name| assert!(named(ran, name), "{name} is not named: {}", ran.err));
+    }
+    for name in &good {
+        assert!(status.out.contains(&format!("home/{name}/mqs/client.p12  p12")), "{name}: {}", status.out);
+    }
     for name in ["empty", "vacant"] {
         assert!(!named(&done, name), "{}", done.err);
     }
-    for name in good.drain(..) {
+    for name in good {
         assert!(!named(&done, name), "{name}: {}", done.err);
         assert_eq!(key_of(&at(name)).unwrap().1, 3, "{name}: {}{}", done.out, done.err);
     }
@@ -492,6 +500,21 @@ fn exchange(place: &Path, target: &Path, hold: Duration) {
     if moved {
         let _ = std::fs::rename(&aside, place);
     }
+}
+
+#[test]
+fn a_settings_file_of_roots_leads_into_no_home() {
+    let Some(homes) = Homes::new() else { return };
+    let store = homes.client("ann", FIRST, "ann");
+    std::fs::create_dir_all(homes.machine.path("etc/ann")).unwrap();
+    let settings = format!("jks.keystore = {}\n", store.display());
+    std::fs::write(homes.machine.path("etc/ann/keystore.conf"), settings).unwrap();
+    let pointer = format!("pointer = \"{}\"", homes.machine.text("etc/*/keystore.conf"));
+    homes.configure("home/*/client.p12", "", &pointer);
+    let before = snapshot(store.parent().unwrap());
+    let refused = homes.machine.apply(&[]);
+    assert!(refused.status == 5 && refused.err.contains("same user"), "{} {}", refused.status, refused.err);
+    assert_eq!(snapshot(store.parent().unwrap()), before);
 }
 
 #[test]

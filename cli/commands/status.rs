@@ -6,7 +6,7 @@ use crate::config::{Config, USUAL};
 use crate::error::{Failure, Result};
 use crate::place::{StoreArg, shown};
 use crate::secrets::{Given, Passwords};
-use crate::sets::plan::{filled, sets};
+use crate::sets::plan::{Set, filled, sets};
 use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
@@ -16,9 +16,8 @@ use formats::jobs::{Input, load};
 use formats::model::ItemKind;
 use formats::query::time::{parse, rfc3339};
 use formats::storeset::{Generation, Record, generations};
-use formats::{Ctx, Error, Options, Session};
+use formats::{Ctx, Error, Kind, Options, Session};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -132,6 +131,16 @@ impl From<&Waiting> for Staged {
 /// Thirty days, in seconds.
 const SOON: i64 = 30 * 86_400;
 
+/// A store to look at.
+struct Asked {
+    arg: StoreArg,
+    /// Where it was first, if it is in a folder of its own now.
+    home: Option<PathBuf>,
+}
+
+/// What was seen of a store, and what was wrong with it.
+type Seen = (Option<Status>, Option<Error>);
+
 /// Shows the status.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
@@ -139,48 +148,22 @@ pub fn run(program: &Program, args: &Args) -> Result {
     if args.json {
         ui.errors_as_json();
     }
-    let mut stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
-    let mut given = program.given().password.to_vec();
-    let mut failed = None;
-    // Where stores were first that are in folders of their own now.
-    let mut homes: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    if stores.is_empty() {
-        let config = Config::read(&args.config)?;
-        let (sets, errors) = sets(&config)?;
-        for e in &errors {
-            crate::error::report(ui, e);
-            failed = Some(e.kind());
-        }
-        for store in sets.iter().flat_map(|s| &s.stores) {
-            let path =
-                match store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path)) {
-                    Ok(path) => path,
-                    Err(e) => {
-                        crate::error::report(ui, &e);
-                        failed = Some(e.kind());
-                        continue;
-                    }
-                };
-            homes.extend(store.pointer.is_some().then(|| (path.clone(), store.path.clone())));
-            let arg = StoreArg { text: path.clone().into(), format: store.format, path };
-            let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
-            given.extend(spec.map(|s| format!("{}={s}", arg.name())));
-            stores.push(arg);
-        }
-    }
-    let given = Given { password: &given, ..program.given() };
-    let passwords = Passwords::new(ui, given, &stores.iter().collect::<Vec<_>>(), false)?;
-    let session = program.session()?;
-    let mut all = Vec::new();
-    for store in &stores {
-        let path = file(store)?;
-        let home = homes.get(&store.path).unwrap_or(&path);
-        let (status, error) = status(store, &path, home, &passwords, &session);
+    let named = |text: &OsString| Asked { arg: StoreArg::parse_existing(ui, text), home: None };
+    let seen = match args.stores.is_empty() {
+        true => of_config(program, &Config::read(&args.config)?)?,
+        false => look(program, &args.stores.iter().map(named).collect::<Vec<_>>(), &[])?,
+    };
+    let count = seen.len();
+    let (mut all, mut failed) = (Vec::new(), None);
+    for (status, error) in seen {
         if let Some(e) = error {
-            ui.store_error(&status.store, &e);
+            match &status {
+                Some(status) => ui.store_error(&status.store, &e),
+                None => crate::error::report(ui, &e),
+            }
             failed = Some(e.kind());
         }
-        all.push(status);
+        all.extend(status);
     }
     let mut out = ui.out();
     if args.json {
@@ -190,11 +173,64 @@ pub fn run(program: &Program, args: &Args) -> Result {
         all.iter().try_for_each(|s| print(ui, &mut out, s))?;
     }
     out.flush()?;
-    match (failed, stores.len()) {
+    match (failed, count) {
         (None, _) => Ok(()),
         (Some(kind), 1) => Err(Failure::Reported(kind)),
         (Some(_), _) => Err(Failure::Incomplete),
     }
+}
+
+/// Every store of a configuration, each with no more rights than its owner has.
+fn of_config(program: &Program, config: &Config) -> Result<Vec<Seen>> {
+    let (sets, errors) = sets(config)?;
+    let mut seen: Vec<Seen> = errors.into_iter().map(|e| (None, Some(e))).collect();
+    for set in &sets {
+        let look = || of_set(program, set);
+        let found = match &set.owner {
+            Some(owner) => owner.lends(look).map_err(|e| unseen(set, e)).map_err(Failure::from).flatten(),
+            None => look(),
+        };
+        match found {
+            Ok(found) => seen.extend(found),
+            Err(Failure::Failed(e)) => seen.push((None, Some(e))),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(seen)
+}
+
+fn unseen(set: &Set<'_>, e: std::io::Error) -> Error {
+    let what = format!("can't be looked at: {}", formats::place::reason(&e));
+    Error::io(Kind::Read, what, e).in_file(set.name())
+}
+
+fn of_set(program: &Program, set: &Set<'_>) -> Result<Vec<Seen>> {
+    let (mut stores, mut given) = (Vec::new(), Vec::new());
+    for store in &set.stores {
+        let path = store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path))?;
+        let home = store.pointer.is_some().then(|| store.path.clone());
+        let arg = StoreArg { text: path.clone().into(), format: store.format, path };
+        let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
+        given.extend(spec.map(|s| format!("{}={s}", arg.name())));
+        stores.push(Asked { arg, home });
+    }
+    look(program, &stores, &given)
+}
+
+/// Looks at stores; `given` are passwords besides those of the command line.
+fn look(program: &Program, stores: &[Asked], given: &[String]) -> Result<Vec<Seen>> {
+    let password = [given, program.given().password].concat();
+    let given = Given { password: &password, ..program.given() };
+    let named: Vec<_> = stores.iter().map(|s| &s.arg).collect();
+    let passwords = Passwords::new(&program.ui, given, &named, false)?;
+    let session = program.session()?;
+    let one = |store: &Asked| {
+        let path = file(&store.arg)?;
+        let home = store.home.as_ref().unwrap_or(&path);
+        let (status, error) = status(&store.arg, &path, home, &passwords, &session);
+        Ok((Some(status), error))
+    };
+    stores.iter().map(one).collect()
 }
 
 /// Generations and record are shown even of a store that can't be read: that is when they are wanted.

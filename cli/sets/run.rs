@@ -71,7 +71,7 @@ const ERRORS: Kept = Kept::AtMost(1 << 20);
 /// Of the environment workers get these, and the variables that passwords of their stores come from.
 const PASSED: [&str; 5] = ["PATH", "LANG", "LC_ALL", "LC_MESSAGES", "TZ"];
 /// These, too, where a worker is no other user than its caller.
-const OWN: [&str; 3] = ["HOME", "USER", "LOGNAME"];
+const OWN: [&str; 4] = ["HOME", "USER", "LOGNAME", crate::secrets::VARIABLE];
 
 /// Starts one worker, tells it what to do and waits for its answer.
 fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::Result<Answer> {
