@@ -231,6 +231,59 @@ fn a_tree_moves_store_by_store_and_settings_that_cannot_follow_stop_it() {
     assert_eq!(none.status, 3, "{}", none.err);
 }
 
+#[test]
+fn a_pkcs12_has_a_stash_for_mq_and_none_that_is_anothers() {
+    let dir = material();
+    let at = |name: &str| dir.path().join(name);
+    let with = |arguments: &[&str], password: &str| {
+        let mut command = in_folder(dir.path());
+        run(command.args(arguments).env("NEW", password).env("KEYFERRY_PASSWORD", password))
+    };
+    let created = with(&["create", "a.p12", "ca.pem", "--stash", "--to-password", "env:NEW"], PASSWORD);
+    assert_eq!(created.status, 0, "{}", created.err);
+    assert_eq!(std::fs::metadata(at("a.sth")).unwrap().permissions().mode() & 0o777, 0o600);
+    let changed =
+        with(&["passwd", "a.p12", "--to-password", "env:NEW", "--password", "stash:a.sth"], "Other-1 y");
+    assert!(changed.status == 0 && changed.err.contains("keyferry stash a.p12"), "{}", changed.err);
+    assert_eq!(with(&["stash", "a.p12"], "Other-1 y").status, 0);
+    if !without_gskit() {
+        gskit(&["open-stashed"], &at("a.p12"), &[]);
+    }
+    assert_eq!(with(&["create", "b.p12", "ca.pem", "--to-password", "env:NEW"], "Ü").status, 0);
+    let refused = with(&["stash", "b.p12"], "Ü");
+    assert!(refused.status == 5 && refused.err.contains("ASCII"), "{}", refused.err);
+    // The stash of a key database stays its own.
+    assert_eq!(
+        with(&["create", "c.kdb", "ca.pem", "--stash", "--to-password", "env:NEW"], PASSWORD).status,
+        0
+    );
+    assert_eq!(with(&["create", "c.p12", "ca.pem", "--to-password", "env:NEW"], "Other-1 y").status, 0);
+    let before = files(dir.path());
+    let refused = with(&["stash", "c.p12"], "Other-1 y");
+    assert!(refused.status == 5 && refused.err.contains("c.kdb"), "{}", refused.err);
+    assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn a_configuration_opens_mqs_pkcs12_by_its_stash() {
+    let dir = scratch();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["x.kdb", "x.sth", "y.p12", "y.sth", "z.jks"] {
+        std::fs::write(at(name), "").unwrap();
+    }
+    let init = |name: &str, text: &str| {
+        std::fs::write(at(name), text).unwrap();
+        let mut init = in_folder(dir.path());
+        must(init.args(["init", name, "--bundle", "/b.pem", "--verify", "none", "-o", "-"])).out
+    };
+    let said = init("mqclient.ini", "SSL:\n  SSLKeyRepository=y.p12\nX:\n  SSLKeyRepository=/no\n");
+    let stash = format!("path = {:?}\npassword = \"stash:{}\"\n", at("y.p12"), at("y.sth").display());
+    assert!(said.ends_with(&stash) && !said.contains("/no"), "{said}");
+    let said = init("keystore.conf", "cms.keystore = x\nJKS.keystore = z\n");
+    let (kdb, jks) = (format!("path = {:?}\n\n", at("x.kdb")), format!("path = {:?}\n#", at("z.jks")));
+    assert!(said.contains(&kdb) && said.contains(&jks), "{said}");
+}
+
 /// The combined store of a format, and what its key store and trust store are called.
 const SHAPES: [(&str, &str, &str, &str); 5] = [
     ("all.jks", "key.jks", "trust.jks", "back.jks"),

@@ -8,7 +8,9 @@ use super::options::{FormatOptions, format_parser};
 use crate::error::{Failure, Result};
 use crate::place::{Destination, StoreArg};
 use formats::error::Printable;
+use formats::jobs::Input;
 use formats::jobs::edits::{Create, create};
+use formats::jobs::stash::write_stash;
 use formats::{Ctx, Error, Format, PasswordUse, Secrets};
 use std::ffi::OsString;
 
@@ -29,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     to: Option<&'static dyn Format>,
 
-    /// Write the password into a stash beside the store (kdb), from which programs of IBM MQ take it
+    /// Write the password into a stash beside the store (kdb, p12), from which programs of IBM MQ take it
     #[arg(long)]
     stash: bool,
 
@@ -46,6 +48,7 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   keyferry create client.kdb --stash --to-password file:client.pw
+  keyferry create client.p12 --stash --to-password file:client.pw
   keyferry create trust.p12 ca-bundle.pem --to-password env:PW
   keyferry create nss:db --to-password none
   keyferry create client.jks key-and-chain.pem --label alice --password env:PEM_PW --to-password env:PW";
@@ -57,7 +60,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         return Err(Failure::usage("a store that is created must be a file"));
     }
     let stashes = to.format.password_file(&to.store.path).is_some();
-    if args.stash && !stashes {
+    if args.stash && to.format.stash_file(&to.store.path).is_none() {
         return Err(Failure::usage(format!("--stash: {} has no stash", to.format.name())));
     }
     let mut options = args.options.values().clone();
@@ -97,6 +100,11 @@ pub fn run(program: &Program, args: &Args) -> Result {
     })?;
     if !done.written {
         return Err(Failure::Losses(done.losses.into_iter().filter(|l| !allow.allows(l)).collect()));
+    }
+    if args.stash && !stashes && !args.change.dry_run {
+        let source = to.store.open()?;
+        let ctx = Ctx { secrets: &secrets, options: &options, session: &session };
+        write_stash(&to.store.path, &Input { source: &source, format: Some(to.format), ctx }, None)?;
     }
     say_losses(program, &done.losses);
     say(program, &added);

@@ -99,7 +99,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         allow: args.loss.allowed(),
         session: args.tree.session(program)?,
         rows: Vec::new(),
-        failed: Vec::new(),
+        failed: false,
     };
     run.through()
 }
@@ -110,7 +110,8 @@ struct Run<'a> {
     allow: AllowLoss,
     session: Session,
     rows: Vec<Value>,
-    failed: Vec<Kind>,
+    /// One of several could not be moved; it was named.
+    failed: bool,
 }
 
 /// A store that is moved or was.
@@ -132,14 +133,14 @@ impl Run<'_> {
                 false => stores.push(Store { arg: arg.clone(), found: false }),
             }
         }
-        if stores.is_empty() && self.failed.is_empty() {
+        if stores.is_empty() && !self.failed {
             let what = source_of(self.args.to);
             return Err(Error::new(Kind::Read, format!("there is no {what} here"))
                 .in_file(&named[0].path)
                 .into());
         }
         self.settings_fit(&stores)?;
-        let single = stores.len() == 1 && self.failed.is_empty();
+        let single = stores.len() == 1 && !self.failed;
         let mut moved = Vec::new();
         for store in &stores {
             match self.one(store, &passwords) {
@@ -150,7 +151,7 @@ impl Run<'_> {
         }
         let rewritten = self.rewrite(&moved)?;
         self.report(&moved, &rewritten)?;
-        if self.failed.is_empty() { Ok(()) } else { Err(Failure::Incomplete) }
+        if self.failed { Err(Failure::Incomplete) } else { Ok(()) }
     }
 
     /// The stores in a tree that can be moved.
@@ -158,7 +159,7 @@ impl Run<'_> {
         let wanted = source_of(self.args.to);
         let session = &self.session;
         let below = Below { program: self.program, root, passwords, session, all: false };
-        let mut failed = Vec::new();
+        let mut failed = false;
         let look = |found: &Found<'_>| Ok(found.format.name() == wanted);
         self.args.tree.walk(&below, &look, &mut |path, seen| {
             match seen {
@@ -166,12 +167,12 @@ impl Run<'_> {
                 Ok(false) => {}
                 Err(error) => {
                     self.program.ui.store_error(&path.to_string_lossy(), &error);
-                    failed.push(error.kind());
+                    failed = true;
                 }
             }
             Ok(())
         })?;
-        self.failed.extend(failed);
+        self.failed |= failed;
         Ok(())
     }
 
@@ -239,7 +240,7 @@ impl Run<'_> {
             }
             other => other.report(&self.program.ui),
         }
-        self.failed.push(Kind::Refused);
+        self.failed = true;
     }
 
     /// Rewrites the settings, for the stores that were moved.
@@ -320,14 +321,21 @@ fn settings(done: &Migrated, to: &dyn Format) -> Vec<(&'static str, String)> {
     let whole = std::path::absolute(&done.to).unwrap_or_else(|_| done.to.clone());
     let name = |path: &Path| path.to_string_lossy().into_owned();
     let (path, stem) = (name(&whole), name(&whole.with_extension("")));
-    let label = label_setting(done).filter(|_| to.name() == "p12").map(|l| format!("CertificateLabel={l}"));
+    let label = label_setting(done).map(|l| format!("CertificateLabel={l}"));
+    // Java has aliases in small letters.
+    let ams = |stanza: &str| {
+        let label = done.label.as_ref().map(|l| ("keystore.conf", format!("{stanza}.certificate = {l}")));
+        std::iter::once(("keystore.conf", format!("{stanza}.keystore = {stem}"))).chain(label)
+    };
     match to.name() {
         "kdb" => vec![
             ("environment", format!("MQSSLKEYR={stem}")),
             ("mqclient.ini SSL:", format!("SSLKeyRepository={stem}")),
             ("queue manager", format!("ALTER QMGR SSLKEYR('{stem}')")),
-            ("keystore.conf", format!("cms.keystore = {stem}")),
-        ],
+        ]
+        .into_iter()
+        .chain(ams("cms"))
+        .collect(),
         "p12" => vec![
             ("environment", format!("MQSSLKEYR={path}")),
             ("mqclient.ini SSL:", format!("SSLKeyRepository={path}")),
@@ -336,22 +344,17 @@ fn settings(done: &Migrated, to: &dyn Format) -> Vec<(&'static str, String)> {
         .into_iter()
         .chain(label.map(|l| ("mqclient.ini SSL:", l)))
         .collect(),
-        java => vec![
-            (
-                "Java",
-                format!(
-                    "-Djavax.net.ssl.keyStore={path} -Djavax.net.ssl.keyStoreType={}",
-                    java.to_uppercase()
-                ),
-            ),
-            ("keystore.conf", format!("{java}.keystore = {stem}")),
-        ],
+        java => {
+            let kind = java.to_uppercase();
+            let option = format!("-Djavax.net.ssl.keyStore={path} -Djavax.net.ssl.keyStoreType={kind}");
+            std::iter::once(("Java", option)).chain(ams(java)).collect()
+        }
     }
 }
 
 /// Whether GSKit reads it, which takes the password from a stash.
 fn by_gskit(format: &dyn Format) -> bool {
-    ["kdb", "p12"].contains(&format.name())
+    format.stash_file(Path::new("store")).is_some()
 }
 
 fn lines(from: &Path, done: &Migrated, args: &Args) -> Vec<String> {
@@ -367,10 +370,10 @@ fn lines(from: &Path, done: &Migrated, args: &Args) -> Vec<String> {
         Some(stash) if by_gskit(args.to) => out.push(format!("  {} opens both", text(stash))),
         Some(stash) => out.push(format!("  its password is the one in {}", text(stash))),
         None if !by_gskit(args.to) => {}
-        None => out.push(
-            "  there is no stash; MQ needs SSLKeyRepositoryPassword, MQKEYRPWD or one (keyferry stash)"
-                .into(),
-        ),
+        None => out.push(format!(
+            "  there is no stash; MQ needs one (keyferry stash {}), or SSLKeyRepositoryPassword or MQKEYRPWD",
+            text(from)
+        )),
     }
     for label in &done.requests {
         out.push(format!("  the request \"{}\" stays pending in {}", Printable(label), text(from)));

@@ -4,7 +4,9 @@ use super::Program;
 use super::change::{ChangeOptions, Target};
 use super::options::FormatOptions;
 use crate::error::Result;
+use crate::place::{StoreArg, shown};
 use formats::Ctx;
+use formats::error::Printable;
 use formats::jobs::passwd::{Passwd, passwd};
 use std::ffi::OsString;
 
@@ -59,5 +61,21 @@ pub fn run(program: &Program, args: &Args) -> Result {
         (false, _) => format!("that is the password{what} already"),
     };
     target.say(&line, &done);
+    if done.changed && !args.change.dry_run {
+        warn_of_stash(program, &target.arg, done.format);
+    }
     Ok(())
+}
+
+/// A stash that is no part of the store has the old password still.
+fn warn_of_stash(program: &Program, store: &StoreArg, format: &str) {
+    let Some(format) = formats::by_name(format).filter(|f| f.password_file(&store.path).is_none()) else {
+        return;
+    };
+    if let Some(stash) = format.stash_file(&store.path).filter(|s| s.is_file()) {
+        let (stash, store) = (shown(&stash), Printable(&store.name()).to_string());
+        program.ui.warn(&format!(
+            "{stash}: if {store} is opened by it, it needs the new password too: keyferry stash {store}"
+        ));
+    }
 }

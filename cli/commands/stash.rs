@@ -11,7 +11,7 @@ use std::ffi::OsString;
 
 /// Write a store's password into the stash beside it
 ///
-/// Programs of IBM MQ take a key database's password from NAME.sth. The password must open the store. A
+/// Programs of IBM MQ take a key database's password from NAME.sth, and from 9.3 on a PKCS#12's. The password must open the store. A
 /// stash hides nothing: whoever can read it has the password, so it is made readable for its owner only.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -27,7 +27,8 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   keyferry stash client.kdb --password prompt
-  keyferry stash client.kdb --password file:client.pw --form 1";
+  keyferry stash client.kdb --password file:client.pw --form 1
+  keyferry stash client.p12 --password file:client.pw";
 
 /// Writes it.
 pub fn run(program: &Program, args: &Args) -> Result {

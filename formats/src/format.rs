@@ -118,6 +118,12 @@ pub trait Format: Sync {
         None
     }
 
+    /// Where programs look for the password if they do so at all. Unlike [`Format::password_file`] it is no part of
+    /// the store, and it may hold the password of another one of that name.
+    fn stash_file(&self, store: &Path) -> Option<PathBuf> {
+        self.password_file(store)
+    }
+
     /// Whether these bytes are of this format. Content decides, never the name.
     fn detect(&self, probe: &Probe<'_>) -> Match;
 

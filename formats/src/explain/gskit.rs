@@ -74,7 +74,7 @@ pub const TOPICS: &[Topic] = &[
     gsk(406, "GSK_ERROR_IO", "Reading or writing the connection failed.", "The peer went away, often because it did not like our certificate.", "Look at the peer's log."),
     gsk(407, "GSK_ERROR_BAD_KEYFILE_LABEL", "The label that was named is not in the store, or its certificate can't be used.", "A misspelt label, or one that differs in case.",
         "keyferry list --gskit STORE shows the labels."),
-    gsk(408, "GSK_ERROR_BAD_KEYFILE_PASSWORD", "The password does not open the store.", "Wrong, the stash is missing, or the stash is that of another password.",
+    gsk(408, "GSK_ERROR_BAD_KEYFILE_PASSWORD", "The password does not open the store.", "Wrong, the stash is missing, or the stash is that of another password. For a PKCS#12 also: the password has characters that aren't ASCII.",
         "keyferry check STORE: stash-differs; keyferry stash STORE --password SPEC writes it anew."),
     gsk(409, "GSK_ERROR_BAD_KEY_LEN_FOR_EXPORT", "The key is longer than an export cipher allows.", "", "Use a cipher of today."),
     gsk(410, "GSK_ERROR_BAD_MESSAGE", "The peer sent something that is no TLS.", "A plain connection to a TLS port, or the reverse.", "Compare both sides' channel definitions."),

@@ -8,11 +8,13 @@ use super::deliver::{Converted, Target, counts};
 use super::diff::diff;
 use super::edit::StorePassword;
 use super::labels::shown;
+use super::select::folded;
+use super::stash::is_for_gskit;
 use super::{AllowLoss, Input, Loaded, Output, load};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
-use crate::format::{Format, TrustRange};
-use crate::model::{Entry, Item, ItemKind, Loss, LossKind, Password};
+use crate::format::Format;
+use crate::model::{Entry, Item, ItemKind, Loss, LossKind};
 use crate::place::Source;
 use crate::storeset::Step;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,8 @@ pub struct Migrated {
     pub stash: Option<PathBuf>,
     /// The label of the default key, where the new format can't mark it.
     pub default: Option<String>,
+    /// The label of the default or only key, as the new store has it.
+    pub label: Option<String>,
     /// The labels of pending requests, which stay with the old store.
     pub requests: Vec<String>,
 }
@@ -63,7 +67,8 @@ pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
     }
     let to = destination(path, job.to);
     if for_gskit(loaded.format, job.to) {
-        is_for_gskit(job.from.ctx.secrets.store()?.as_deref()).map_err(|e| e.in_file(path))?;
+        let password = job.from.ctx.secrets.store()?;
+        password.map_or(Ok(()), |p| is_for_gskit(&p)).map_err(|e| e.in_file(path))?;
     }
     let known = Known::of(&loaded, job.to);
     let stash = Stash::beside(path, &loaded, job)?;
@@ -77,8 +82,8 @@ pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
         };
         let done =
             Converted { written: true, from_format: loaded.format.name(), counts, ..Converted::default() };
-        let Known { default, requests, .. } = known;
-        return Ok(Migrated { done, already: true, to, stash: stash.fits(), default, requests });
+        let Known { default, label, requests, .. } = known;
+        return Ok(Migrated { done, already: true, to, stash: stash.fits(), default, label, requests });
     }
     let target = Target {
         to: Output::File(&to),
@@ -99,8 +104,8 @@ pub fn migrate(job: &Migrate<'_>) -> Result<Migrated> {
     if report.written {
         staged.commit()?;
     }
-    let Known { default, requests, .. } = known;
-    Ok(Migrated { done: staged.finish(), already: false, to, stash: stash.fits(), default, requests })
+    let Known { default, label, requests, .. } = known;
+    Ok(Migrated { done: staged.finish(), already: false, to, stash: stash.fits(), default, label, requests })
 }
 
 /// What is in the store at `to`, where it holds all that the old one has and nothing else. Requests aside, which stay
@@ -120,23 +125,16 @@ fn there(
     (same && new.format.name() == format.name()).then(|| counts(&new.store))
 }
 
-/// Whether GSKit read the old store, and is to read the new one: it has a stash, and the new one an entry's trust.
+/// Whether GSKit reads the old store, which has its stash, and is to read the new one, which may have one.
 fn for_gskit(from: &dyn Format, to: &dyn Format) -> bool {
-    from.password_file(Path::new("")).is_some() && to.carries().trust == TrustRange::OneBit
-}
-
-/// GSKit 8.0.60.5 opens no PKCS#12 by a password with other characters, whoever wrote it.
-fn is_for_gskit(password: Option<&Password>) -> Result<()> {
-    if password.is_none_or(|p| p.bytes().is_ascii()) {
-        return Ok(());
-    }
-    Err(Error::refused("its password has characters that aren't ASCII, by which GSKit opens no PKCS#12")
-        .hint("keyferry passwd gives the store and its stash another one; then migrate it"))
+    let store = Path::new("store");
+    from.password_file(store).is_some() && to.password_file(store).is_none() && to.stash_file(store).is_some()
 }
 
 /// What the old store has that the new one may not have, by labels.
 struct Known {
     default: Option<String>,
+    label: Option<String>,
     requests: Vec<String>,
     /// Certificates that GSKit doesn't trust now, and will.
     raised: Vec<String>,
@@ -153,9 +151,14 @@ impl Known {
         let untrusted = |e: &Entry| {
             raises && matches!(e.item, Item::Cert(_)) && e.trust.as_ref().is_some_and(|t| !t.is_full_anchor())
         };
-        let default = if to.marks_default() { None } else { labels(&|e| e.default).pop() };
+        let marked = labels(&|e| e.default).pop();
+        let mut keys = labels(&|e| matches!(e.item, Item::Key { .. }));
+        let only = if keys.len() == 1 { keys.pop() } else { None };
+        let here =
+            |label: &String| if to.folds_labels() { folded(label, to).into_owned() } else { label.clone() };
         Known {
-            default,
+            label: marked.as_ref().or(only.as_ref()).map(here),
+            default: marked.filter(|_| !to.marks_default()),
             requests: labels(&|e| matches!(e.item, Item::Request { .. })),
             raised: labels(&untrusted),
         }
@@ -193,7 +196,7 @@ struct Stash {
 
 impl Stash {
     fn beside(store: &Path, loaded: &Loaded, job: &Migrate<'_>) -> Result<Self> {
-        let path = [loaded.format, job.to].iter().find_map(|f| f.password_file(store));
+        let path = [loaded.format, job.to].iter().find_map(|f| f.stash_file(store));
         let there = path.as_deref().filter(|p| p.is_file());
         let password = job.from.ctx.secrets.store()?;
         let held = there.map(|p| Source::open(p).and_then(|s| crate::stash::read(s.bytes()?))).transpose();

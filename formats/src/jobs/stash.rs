@@ -2,6 +2,8 @@
 
 use super::{Input, load};
 use crate::error::{Error, Kind, Result};
+use crate::format::FORMATS;
+use crate::model::Password;
 use crate::place::Source;
 use crate::stash::{self, Form};
 use std::fs::Permissions;
@@ -21,13 +23,41 @@ pub fn write_stash(path: &Path, input: &Input<'_>, form: Option<Form>) -> Result
     let loaded = load(input)?;
     let place = loaded
         .format
-        .password_file(path)
+        .stash_file(path)
         .ok_or_else(|| Error::unsupported(format!("{} has no stash", loaded.format.name())).in_file(path))?;
     let current = if place.is_file() { Some(Source::open(&place)?) } else { None };
+    if loaded.format.password_file(path).is_none() {
+        is_for_gskit(&password).map_err(|e| e.in_file(path))?;
+        if let Some(current) = &current {
+            is_no_others(path, current, &password).map_err(|e| e.in_file(&place))?;
+        }
+    }
     let before = current.as_ref().map(|c| c.bytes().map(|b| stash::form_of(b))).transpose()?;
     let bytes = stash::write(&password, form.or(before).unwrap_or(Form::Two), &input.ctx.session.rng)?;
     replace(&place, &bytes).map_err(|e| e.in_file(&place))?;
     Ok(place)
+}
+
+/// GSKit 8.0.60.5 opens no PKCS#12 by a password with other characters, whoever wrote it.
+pub(super) fn is_for_gskit(password: &Password) -> Result<()> {
+    if password.bytes().is_ascii() {
+        return Ok(());
+    }
+    Err(Error::refused("its password has characters that aren't ASCII, by which GSKit opens no PKCS#12")
+        .hint("keyferry passwd gives it another one"))
+}
+
+/// A store that always has a stash may stand beside this one, under the same name.
+fn is_no_others(path: &Path, current: &Source, password: &Password) -> Result<()> {
+    let holds_it = stash::read(current.bytes()?).is_ok_and(|p| p.bytes() == password.bytes());
+    let owners = FORMATS.iter().filter(|f| f.password_file(path).is_some()).flat_map(|f| f.suffixes());
+    match owners.map(|s| path.with_extension(s)).find(|owner| owner != path && owner.is_file()) {
+        Some(owner) if !holds_it => {
+            Err(Error::refused(format!("holds the password of {}, which is another one", owner.display()))
+                .hint("give both stores one password with keyferry passwd, or this one another name"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// By one rename, with the mode that the file has, else 0600. No old one is kept: it would be one more copy of

@@ -126,7 +126,7 @@ impl SettingsFile {
             // Whole, for relative paths in it are compared with those of stores.
             let resolved = storeset::resolve(path)?;
             let resolved = std::path::absolute(&resolved).unwrap_or(resolved);
-            let source = Source::open(&resolved)?;
+            let source = Source::open(path)?;
             if source.size()? > LIMIT {
                 return Err(Error::too_large(format!("is larger than {LIMIT} bytes, so no file of MQ's")));
             }

@@ -48,6 +48,7 @@ use crate::fact::Fact;
 use crate::format::{Carries, Format, Labels, Match, Opt, PasswordUse, TrustRange, lower_case};
 use crate::model::{Entry, Item, ItemKind, Loss, Secret, Store};
 use crate::place::{Probe, Source, Staging};
+use std::path::{Path, PathBuf};
 
 /// The format's name.
 const NAME: &str = "p12";
@@ -81,6 +82,11 @@ impl Format for P12 {
 
     fn options(&self) -> &'static [Opt] {
         profile::OPTIONS
+    }
+
+    /// IBM MQ's, from 9.3 on.
+    fn stash_file(&self, store: &Path) -> Option<PathBuf> {
+        Some(store.with_extension("sth")).filter(|stash| stash != store)
     }
 
     fn cannot_hold(&self, entry: &Entry) -> Option<String> {

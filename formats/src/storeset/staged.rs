@@ -172,7 +172,9 @@ impl Staged {
             other => other,
         };
         let take = || {
-            self.note.files.keys().try_for_each(|name| gone(std::fs::remove_file(around.join(name))))?;
+            // The note may have been tampered with: here and nowhere else.
+            let names = self.note.files.keys().filter(|name| !name.contains('/'));
+            names.map(|name| around.join(name)).try_for_each(|path| gone(std::fs::remove_file(path)))?;
             if !is_folder {
                 return Ok(());
             }
