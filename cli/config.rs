@@ -93,6 +93,11 @@ pub struct Store {
     /// PATH or FORMAT:PATH; `*` stands for any name, so that /home/*/client.kdb means everybody's. What the stars
     /// stand for tells sets apart: stores with the same are built together and change together
     pub path: String,
+    /// The settings file of IBM MQ that leads to this store (keystore.conf, mqclient.ini); `*` in `path` stands for what
+    /// it stands for here. Each generation is then a folder of its own beside the store, and the file is rewritten to
+    /// lead there: one rename for all stores of the set that it names, so that no client mixes their generations
+    #[serde(default)]
+    pub pointer: Option<String>,
     /// Which certificates of the bundles it takes: ca, recipient, signer [default: all]
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
@@ -120,6 +125,10 @@ pub struct Store {
     /// When one fails, the whole set is put back
     #[serde(default)]
     pub after: Vec<Vec<String>>,
+    /// Programs that run after those of `after` and find out whether the stores can be used, as `after` runs them. When
+    /// one fails, the whole set is put back, and `after` runs once more
+    #[serde(default)]
+    pub probe: Vec<Vec<String>>,
     /// How long each of them may take
     #[serde(default = "usual_timeout")]
     pub after_timeout: String,
@@ -295,8 +304,24 @@ impl Config {
                     return bad(format!("store {}: a password comes from env:, file: or stash:", store.path));
                 }
             }
-            if store.after.iter().any(|a| a.first().is_none_or(|p| !Path::new(p).is_absolute())) {
-                return bad(format!("store {}: after names programs by absolute paths", store.path));
+            for (what, programs) in [("after", &store.after), ("probe", &store.probe)] {
+                if programs.iter().any(|a| a.first().is_none_or(|p| !Path::new(p).is_absolute())) {
+                    return bad(format!("store {}: {what} names programs by absolute paths", store.path));
+                }
+            }
+            if let Some(pointer) = &store.pointer {
+                if !Path::new(pointer).is_absolute() {
+                    return bad(format!("store {}: pointer is no absolute path", store.path));
+                }
+                if pointer.matches('*').count() < store.path.matches('*').count() {
+                    return bad(format!("store {}: its path has more * than its pointer", store.path));
+                }
+                if store.create {
+                    return bad(format!(
+                        "store {}: create = true makes none that a pointer leads to",
+                        store.path
+                    ));
+                }
             }
             span_of("retention", &store.retention)?;
             span_of("after_timeout", &store.after_timeout)?;

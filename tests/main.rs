@@ -6,7 +6,8 @@
 //! code; `edit` changes stores in every format; `keys` has certificates asked for and signed, here and elsewhere; `faults` fails
 //! every system call that a change makes; `golden` reads every file of testdata/; `hostile` feeds broken files; `kdb`,
 //! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `names` and
-//! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds.
+//! `inventory` hold what is listed to what the stores' own tools say; `swap` interrupts rebuilds; `stage` builds now and
+//! switches later, is cut off between the stores of a set, and lets other programs look all the while.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
 

@@ -14,6 +14,7 @@ use crate::sets::run::run as run_sets;
 use formats::error::Printable;
 use formats::jobs::rebuild::Mode;
 use formats::query::time::rfc3339;
+use formats::storeset::staged_place;
 use formats::{Error, Kind};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -69,19 +70,18 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let session = program.session()?;
     let now = session.now_ms.div_euclid(1000);
     let _alone = alone(&config.state)?;
-    let mut bundles = Vec::new();
-    for bundle in &config.bundle {
-        let ready = fetch(bundle, &config.state, now)?;
-        if let Some(warning) = &ready.warning {
-            program.ui.warn(&format!("{}; the last good one is used", Printable(warning)));
+    let bundles = match fetch_all(program, &config, now) {
+        Ok(bundles) => bundles,
+        Err(e) => {
+            heal(program, &config, args, now)?;
+            return Err(e.into());
         }
-        bundles.push(ready);
-    }
+    };
     let (found, failed) = sets(&config)?;
     failed.iter().for_each(|e| crate::error::report(&program.ui, e));
     let orders = found
         .into_iter()
-        .map(|set| Ok((order(&config, &set, &bundles, args)?, set)))
+        .map(|set| Ok((order(&config, &set, &bundles, args, args.how.mode())?, set)))
         .map(|both: Result<_>| both.map(|(order, set)| (set, order)))
         .collect::<Result<Vec<_>>>()?;
     let mut outcome = Outcome { failed: failed.len(), ..Outcome::default() };
@@ -139,15 +139,49 @@ fn alone(state: &Path) -> Result<std::fs::File> {
     Ok(file)
 }
 
-fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Result<Order> {
+fn fetch_all(program: &Program, config: &Config, now: i64) -> formats::Result<Vec<Ready>> {
+    let mut bundles = Vec::with_capacity(config.bundle.len());
+    for bundle in &config.bundle {
+        let ready = fetch(bundle, &config.state, now)?;
+        if let Some(warning) = &ready.warning {
+            program.ui.warn(&format!("{}; the last good one is used", Printable(warning)));
+        }
+        bundles.push(ready);
+    }
+    Ok(bundles)
+}
+
+/// What an interrupted run has left half done is put right without a bundle, too.
+fn heal(program: &Program, config: &Config, args: &Args, now: i64) -> Result {
+    if args.how.mode() == Mode::Plan {
+        return Ok(());
+    }
+    let waits = |set: &Set<'_>| set.stores.iter().any(|s| staged_place(&s.path).is_dir());
+    let orders = sets(config)?.0.into_iter().filter(waits);
+    let orders: Vec<_> = orders
+        .map(|set| Ok((order(config, &set, &[], args, Mode::Heal)?, set)))
+        .map(|both: Result<_>| both.map(|(order, set)| (set, order)))
+        .collect::<Result<_>>()?;
+    let mut outcome = Outcome::default();
+    run_sets(&orders, config.jobs, &mut |set, answer| {
+        outcome.add(program, set, &answer);
+        Ok(())
+    })?;
+    note(program, config, args, &[], outcome.changes, now);
+    Ok(())
+}
+
+fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args, mode: Mode) -> Result<Order> {
     let first = set.stores.first();
-    let mut after: Vec<Vec<String>> = Vec::new();
+    let (mut after, mut probe) = (Vec::new(), Vec::new());
     let mut after_timeout_ms = 0;
     for store in &set.stores {
-        for argv in &store.rule.after {
-            let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
-            if !after.contains(&argv) {
-                after.push(argv);
+        for (all, own) in [(&mut after, &store.rule.after), (&mut probe, &store.rule.probe)] {
+            for argv in own {
+                let argv: Vec<_> = argv.iter().map(|a| filled(a, &store.stars)).collect();
+                if !all.contains(&argv) {
+                    all.push(argv);
+                }
             }
         }
         after_timeout_ms = after_timeout_ms.max(span_of("after_timeout", &store.rule.after_timeout)?);
@@ -155,6 +189,7 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
     let stores = set.stores.iter().map(|store| {
         Ok(StoreOrder {
             store: store.path.clone(),
+            pointer: store.pointer.clone(),
             format: store.format.map(|f| f.name().to_owned()),
             roles: store.rule.roles.clone(),
             password: store.rule.password.as_ref().map(|p| filled(p, &store.stars)),
@@ -180,9 +215,10 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args) -> Resu
         key_password: first.and_then(|s| Some(filled(s.rule.key_password.as_ref()?, &s.stars))),
         gates: config.gates.clone(),
         approve: args.approve.clone(),
-        mode: args.how.mode(),
+        mode,
         ignore_hold: args.ignore_hold,
         after,
+        probe,
         after_timeout_ms: u64::try_from(after_timeout_ms).unwrap_or(60_000),
     })
 }
@@ -284,30 +320,33 @@ fn record(
     outcome: &mut Outcome,
     now: i64,
 ) {
-    let named = config.bundle.iter().zip(bundles);
-    if !outcome.changes.is_empty() {
-        let entry = Entry {
-            time: rfc3339(now),
-            uid: rustix::process::getuid().as_raw(),
-            sudo_user: std::env::var("SUDO_USER").ok(),
-            command: "apply".to_owned(),
-            bundles: named
-                .clone()
-                .map(|(b, r)| (b.name().to_owned(), r.manifest.as_ref().map(|m| m.serial)))
-                .collect(),
-            approved: args.approve.clone(),
-            stores: std::mem::take(&mut outcome.changes),
-            previous: String::new(),
-        };
-        if let Err(e) = history::add(&config.state, entry) {
-            program.ui.warn(&e.to_string());
-        }
-    }
+    note(program, config, args, bundles, std::mem::take(&mut outcome.changes), now);
     if let Some(path) = &config.metrics {
         let text = metrics(config, bundles, outcome, now);
         if let Err(e) = write(path, text.as_bytes(), PUBLIC) {
             program.ui.warn(&e.to_string());
         }
+    }
+}
+
+/// Adds a line to the history, where there is something to say.
+fn note(program: &Program, config: &Config, args: &Args, bundles: &[Ready], stores: Vec<Change>, now: i64) {
+    if stores.is_empty() {
+        return;
+    }
+    let named = config.bundle.iter().zip(bundles);
+    let entry = Entry {
+        time: rfc3339(now),
+        uid: rustix::process::getuid().as_raw(),
+        sudo_user: std::env::var("SUDO_USER").ok(),
+        command: "apply".to_owned(),
+        bundles: named.map(|(b, r)| (b.name().to_owned(), r.manifest.as_ref().map(|m| m.serial))).collect(),
+        approved: args.approve.clone(),
+        stores,
+        previous: String::new(),
+    };
+    if let Err(e) = history::add(&config.state, entry) {
+        program.ui.warn(&e.to_string());
     }
 }
 
@@ -330,14 +369,16 @@ fn metrics(config: &Config, bundles: &[Ready], outcome: &Outcome, now: i64) -> S
         vec![(String::new(), f64::from(u8::from(good)))],
     );
     let stores = |outcome: &str| format!("{{outcome=\"{outcome}\"}}");
-    let changed = outcome.reports.iter().filter(|r| r.changed).count();
+    let staged = outcome.reports.iter().filter(|r| r.staged.is_some()).count();
+    let changed = outcome.reports.iter().filter(|r| r.changed).count() - staged;
     let stopped = outcome.reports.iter().filter(|r| !r.stops.is_empty()).count();
-    let unchanged = outcome.reports.len() - changed - stopped;
+    let unchanged = outcome.reports.len() - changed - staged - stopped;
     gauge(
         "stores",
         "Stores by what the last run made of them.",
         vec![
             (stores("changed"), count(changed)),
+            (stores("staged"), count(staged)),
             (stores("unchanged"), count(unchanged)),
             (stores("stopped"), count(stopped)),
             (stores("failed"), count(outcome.failed)),

@@ -67,6 +67,7 @@ const EXAMPLES: &str = "\
 Examples:
   keyferry rebuild client.jks client.p12 --bundle partners.pem --password file:client.pw
   keyferry rebuild client.p12 --bundle partners.p7b --dry-run
+  keyferry rebuild client.kdb client.p12 --bundle partners.pem --stage
   keyferry rebuild new.jks --bundle ca.pem --key old.p12#alice --exec 'systemctl restart client'";
 
 /// A store that is read, with its passwords.
@@ -119,6 +120,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
             .zip(&secrets)
             .map(|(s, secrets)| Target {
                 path: &s.path,
+                pointer: None,
                 format: s.format,
                 ctx: Ctx { secrets, options: args.options.values(), session: &session },
                 roles: None,

@@ -11,22 +11,25 @@ use crate::time::now_ms;
 use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
 use formats::error::Printable;
 use formats::jobs::list::{Row, row};
-use formats::jobs::rebuild::{Waiting, Way, waiting};
+use formats::jobs::rebuild::{Waiting, Way, current, folders, waiting};
 use formats::jobs::{Input, load};
 use formats::model::ItemKind;
-use formats::query::time::rfc3339;
-use formats::storeset::{Generation, generations};
+use formats::query::time::{parse, rfc3339};
+use formats::storeset::{Generation, Record, generations};
 use formats::{Ctx, Error, Options, Session};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Show a store's keys, generations and last update
 ///
 /// How many entries it holds, its keys with the ends of their certificates, how many certificates have
-/// expired or soon will, its old generations, and what the last update noted. Without a store, every store of
-/// the configuration.
+/// expired or soon will and how many days are left, its old generations, what waits to take its place and what it was
+/// built from, whether a rollback holds or an update was interrupted (and which way the next run puts that right), and
+/// what the last update noted. Without a store, every store of the configuration.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -62,6 +65,12 @@ struct Status {
     /// A run was cut off while it switched the store's set; the next one goes this way.
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted: Option<Way>,
+    /// Somebody went back, and runs of keyferry apply leave the store alone until a newer bundle comes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// What the last update had to say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_update: Option<serde_json::Value>,
 }
@@ -75,6 +84,12 @@ struct Content {
     expiring: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_to_expire: Option<Row>,
+    /// Whole days until that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days_left: Option<i64>,
+    /// Whole days until the first certificate of a key ends; below zero once it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_days_left: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +142,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut stores: Vec<_> = args.stores.iter().map(|s| StoreArg::parse_existing(&program.ui, s)).collect();
     let mut given = program.given().password.to_vec();
     let mut failed = None;
+    // Where stores were first that are in folders of their own now.
+    let mut homes: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     if stores.is_empty() {
         let config = Config::read(&args.config)?;
         let (sets, errors) = sets(&config)?;
@@ -135,8 +152,17 @@ pub fn run(program: &Program, args: &Args) -> Result {
             failed = Some(e.kind());
         }
         for store in sets.iter().flat_map(|s| &s.stores) {
-            let arg =
-                StoreArg { text: store.path.clone().into(), format: store.format, path: store.path.clone() };
+            let path =
+                match store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path)) {
+                    Ok(path) => path,
+                    Err(e) => {
+                        crate::error::report(ui, &e);
+                        failed = Some(e.kind());
+                        continue;
+                    }
+                };
+            homes.extend(store.pointer.is_some().then(|| (path.clone(), store.path.clone())));
+            let arg = StoreArg { text: path.clone().into(), format: store.format, path };
             let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
             given.extend(spec.map(|s| format!("{}={s}", arg.name())));
             stores.push(arg);
@@ -148,7 +174,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let mut all = Vec::new();
     for store in &stores {
         let path = file(store)?;
-        let (status, error) = status(store, &path, &passwords, &session);
+        let home = homes.get(&store.path).unwrap_or(&path);
+        let (status, error) = status(store, &path, home, &passwords, &session);
         if let Some(e) = error {
             ui.store_error(&status.store, &e);
             failed = Some(e.kind());
@@ -174,20 +201,33 @@ pub fn run(program: &Program, args: &Args) -> Result {
 fn status(
     store: &StoreArg,
     path: &Path,
+    home: &Path,
     passwords: &Passwords<'_>,
     session: &Session,
 ) -> (Status, Option<Error>) {
     let (content, read) = apart(content(store, passwords, session));
     let (old, listed) = apart(generations(path));
-    let old = old.unwrap_or_default().iter().map(Old::from).collect();
-    let (waits, looked) = apart(waiting(path));
+    let mut old: Vec<_> = old.unwrap_or_default().iter().map(Old::from).collect();
+    if home != path {
+        old.extend(
+            folders(home)
+                .unwrap_or_default()
+                .iter()
+                .filter(|(_, f)| !path.starts_with(f))
+                .map(Old::of_folder),
+        );
+    }
+    let (waits, looked) = apart(waiting(home));
     let waits = waits.flatten();
+    let record = Record::read(path);
     let status = Status {
         store: store.name(),
         content,
         generations: old,
         staged: waits.as_ref().map(Staged::from),
         interrupted: waits.and_then(|w| w.interrupted),
+        held: record.as_ref().is_some_and(|r| r.hold.is_some()),
+        notes: record.map(|r| r.notes).unwrap_or_default(),
         last_update: last_update(path),
     };
     (status, read.or(listed).or(looked))
@@ -197,6 +237,14 @@ fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
     match result {
         Ok(value) => (Some(value), None),
         Err(e) => (None, Some(e)),
+    }
+}
+
+impl Old {
+    /// A generation that a settings file has led to.
+    fn of_folder((_, folder): &(u64, PathBuf)) -> Self {
+        let saved = folder.metadata().map_or(0, |m| m.ctime());
+        Old { path: shown(folder), saved: rfc3339(saved) }
     }
 }
 
@@ -218,19 +266,22 @@ fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Re
 
     let name = store.name();
     let rows: Vec<Row> = entries.iter().map(|e| row(&name, loaded.format.name(), e)).collect();
-    let now = now_ms() / 1000;
-    let (now, soon) = (rfc3339(now), rfc3339(now + SOON));
+    let seconds = now_ms() / 1000;
+    let (now, soon) = (rfc3339(seconds), rfc3339(seconds + SOON));
     let ends = || rows.iter().filter_map(|r| r.not_after.as_deref());
+    let days = |row: &Row| Some((parse(row.not_after.as_deref()?)? - seconds).div_euclid(86_400));
+    let first = rows
+        .iter()
+        .filter(|r| r.not_after.as_deref().is_some_and(|e| e > now.as_str()))
+        .min_by(|a, b| a.not_after.cmp(&b.not_after));
     Ok(Content {
         format: loaded.format.name(),
         entries: counts,
         expired: ends().filter(|e| *e <= now.as_str()).count(),
         expiring: ends().filter(|e| *e > now.as_str() && *e <= soon.as_str()).count(),
-        first_to_expire: rows
-            .iter()
-            .filter(|r| r.not_after.as_deref().is_some_and(|e| e > now.as_str()))
-            .min_by(|a, b| a.not_after.cmp(&b.not_after))
-            .cloned(),
+        days_left: first.and_then(days),
+        key_days_left: rows.iter().filter(|r| r.kind == ItemKind::Key.name()).filter_map(days).min(),
+        first_to_expire: first.cloned(),
         keys: rows.into_iter().filter(|r| r.kind == ItemKind::Key.name()).collect(),
     })
 }
@@ -266,11 +317,25 @@ fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
             writeln!(out, "  {}", ui.paint(YELLOW, &text))?;
         }
         if let Some(first) = &content.first_to_expire {
-            writeln!(out, "  first to expire: {}", described(first))?;
+            let left = content.days_left.map_or_else(String::new, |d| format!(" ({d} days left)"));
+            writeln!(out, "  first to expire: {}{left}", described(first))?;
+        }
+        if let Some(days) = content.key_days_left {
+            let text = format!("days left for the key: {days}");
+            let style = if days < 0 { RED } else { YELLOW };
+            let text = if days < SOON / 86_400 { ui.paint(style, &text) } else { text };
+            writeln!(out, "  {text}")?;
         }
     }
     for old in &status.generations {
         writeln!(out, "  old {}  saved {}", old.path, old.saved)?;
+    }
+    if status.held {
+        let text = "held: somebody went back; keyferry apply leaves it alone until a newer bundle comes";
+        writeln!(out, "  {}", ui.paint(YELLOW, text))?;
+    }
+    for note in &status.notes {
+        writeln!(out, "  {}", ui.paint(YELLOW, &Printable(note).to_string()))?;
     }
     if let Some(staged) = &status.staged {
         let serial = staged.serial.map_or_else(String::new, |s| format!("  serial {s}"));
@@ -295,7 +360,8 @@ fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
     }
     if let Some(serde_json::Value::Object(record)) = &status.last_update {
         writeln!(out, "  last update:")?;
-        for (field, value) in record {
+        // What is said above already, or is for programs.
+        for (field, value) in record.iter().filter(|(f, _)| *f != "notes" && *f != "hold") {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             writeln!(out, "    {}: {}", Printable(field), Printable(&value))?;
         }

@@ -22,6 +22,8 @@ pub struct Order {
     /// Go on to what somebody went back from.
     pub ignore_hold: bool,
     pub after: Vec<Vec<String>>,
+    /// Run after those of `after`.
+    pub probe: Vec<Vec<String>>,
     pub after_timeout_ms: u64,
 }
 
@@ -30,6 +32,8 @@ pub struct Order {
 pub struct StoreOrder {
     /// `FORMAT:PATH` or `PATH`.
     pub store: PathBuf,
+    /// The settings file that leads to it.
+    pub pointer: Option<PathBuf>,
     /// The name of its format, where that is said.
     pub format: Option<String>,
     /// Names of roles.

@@ -15,6 +15,8 @@ pub struct Planned<'a> {
     pub format: Option<&'static dyn Format>,
     /// Its path.
     pub path: PathBuf,
+    /// The settings file that leads to its generations.
+    pub pointer: Option<PathBuf>,
     /// What the stars of the pattern stand for.
     pub stars: Vec<String>,
 }
@@ -52,7 +54,8 @@ pub fn sets(config: &Config) -> formats::Result<(Vec<Set<'_>>, Vec<Error>)> {
         for store in found {
             // Whose the store is, else whose the folder is that it will be in. The worker that opens it is that
             // user, so a link that is put there afterwards leads it nowhere that its owner can't go.
-            let meta = store.path.symlink_metadata().or_else(|_| match store.path.parent() {
+            let place = store.pointer.as_ref().unwrap_or(&store.path);
+            let meta = place.symlink_metadata().or_else(|_| match place.parent() {
                 Some(folder) => folder.metadata(),
                 None => Err(std::io::ErrorKind::NotFound.into()),
             });
@@ -88,13 +91,14 @@ pub fn sets(config: &Config) -> formats::Result<(Vec<Set<'_>>, Vec<Error>)> {
 
 /// The stores that one rule means.
 fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
-    let (format, pattern) = rule.path();
+    let path = rule.path().1;
+    // The settings file stays where it is; the store may be in a generation's folder.
+    let pattern = rule.pointer.as_deref().map_or(path, Path::new);
     let text = pattern.to_string_lossy();
     if !text.contains('*') {
-        let path = pattern.to_owned();
-        let there = rule.create || path.symlink_metadata().is_ok();
-        let gone = Error::new(Kind::Read, "is not there").hint("create = true makes it").in_file(&path);
-        let planned = Planned { rule, format, path, stars: Vec::new() };
+        let there = rule.create || pattern.symlink_metadata().is_ok();
+        let gone = Error::new(Kind::Read, "is not there").hint("create = true makes it").in_file(pattern);
+        let planned = planned(rule, pattern, Vec::new());
         return Ok(if there { (vec![planned], Vec::new()) } else { (Vec::new(), vec![gone]) });
     }
     let options = glob::MatchOptions {
@@ -106,14 +110,14 @@ fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
     let escaped: Vec<String> = text.split('*').map(glob::Pattern::escape).collect();
     let found = glob::glob_with(&escaped.join("*"), options)
         .map_err(|e| Error::malformed(format!("not a pattern: {e}")).in_file(pattern))?;
-    let (mut planned, mut failed) = (Vec::new(), Vec::new());
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
     for path in found {
         match path {
             // What this program leaves beside stores is no store.
             Ok(path) if path.file_name().is_some_and(is_leftover) => {}
             Ok(path) => {
                 let stars = stars(&text, &path.to_string_lossy());
-                planned.push(Planned { rule, format, path, stars });
+                all.push(planned(rule, &path, stars));
             }
             Err(e) => {
                 let path = e.path().to_owned();
@@ -123,7 +127,17 @@ fn stores(rule: &Store) -> formats::Result<(Vec<Planned<'_>>, Vec<Error>)> {
             }
         }
     }
-    Ok((planned, failed))
+    Ok((all, failed))
+}
+
+/// The store that was found by the name `found`: its own, or that of the settings file that leads to it.
+fn planned<'a>(rule: &'a Store, found: &Path, stars: Vec<String>) -> Planned<'a> {
+    let (format, path) = rule.path();
+    let (path, pointer) = match rule.pointer {
+        Some(_) => (PathBuf::from(filled(&path.to_string_lossy(), &stars)), Some(found.to_owned())),
+        None => (found.to_owned(), None),
+    };
+    Planned { rule, format, path, pointer, stars }
 }
 
 /// What each star of `pattern` stands for in `path`, which matches it: part by part of the path, the shortest text.

@@ -1,7 +1,7 @@
 //! What a worker does: one set of stores rebuilt.
 
 use super::hook;
-use super::order::{Answer, Hooked, Order, Problem};
+use super::order::{Answer, Hooked, Order, Problem, StoreOrder};
 use crate::commands::Program;
 use crate::error::{Failure, Result};
 use crate::place::StoreArg;
@@ -9,10 +9,10 @@ use crate::rebuilt::Report;
 use crate::secrets::{Given, Passwords};
 use formats::bundle::Role;
 use formats::jobs::Input;
-use formats::jobs::rebuild::{Approval, Bundle, KeySource, Rebuild, Target, rebuild};
+use formats::jobs::rebuild::{Approval, Bundle, KeySource, Rebuild, Target, current, rebuild};
 use formats::query::dn::Pattern;
 use formats::{Ctx, Error, NoSecrets, Options, by_name};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -38,15 +38,7 @@ fn problem(failure: Failure) -> Problem {
 }
 
 fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
-    let stores: Vec<StoreArg> = order
-        .stores
-        .iter()
-        .map(|s| StoreArg {
-            text: s.store.clone().into_os_string(),
-            format: s.format.as_deref().and_then(by_name),
-            path: s.store.clone(),
-        })
-        .collect();
+    let stores = order.stores.iter().map(argument).collect::<formats::Result<Vec<_>>>()?;
     let key = order.key.as_ref().map(|k| StoreArg::parse_with_label(&program.ui, &OsString::from(k)));
     let mut given: Vec<String> = stores
         .iter()
@@ -89,14 +81,19 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
     });
     let on_step = crate::failpoint::on_step();
     let ran: RefCell<Vec<Hooked>> = RefCell::default();
-    let after = || hooks(order, &ran);
+    let unfit = Cell::new(false);
+    let after = || {
+        hooks(order, &order.after, &ran)?;
+        hooks(order, &order.probe, &ran).inspect_err(|_| unfit.set(true))
+    };
     let outcome = rebuild(&Rebuild {
         targets: stores
             .iter()
             .zip(&order.stores)
             .zip(secrets.iter().zip(&options))
             .map(|((arg, s), (secrets, options))| Target {
-                path: &arg.path,
+                path: &s.store,
+                pointer: s.pointer.as_deref(),
                 format: arg.format,
                 ctx: Ctx { secrets, options, session: &session },
                 roles: s.roles.as_deref() as Option<&[Role]>,
@@ -118,6 +115,8 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
         on_step: &on_step,
         after: &after,
     });
+    // What was started with the new stores has to go back to the old ones, too. How that ends is told with the rest.
+    let _ = unfit.get().then(|| hooks(order, &order.after, &ran));
     answer.hooks = ran.into_inner();
     let done = outcome?;
     answer.warnings = done.warnings;
@@ -132,16 +131,26 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
     Ok(())
 }
 
-fn options(store: &super::order::StoreOrder) -> Options {
+/// The store as it would be named: where it is now.
+fn argument(store: &StoreOrder) -> formats::Result<StoreArg> {
+    let path = match &store.pointer {
+        Some(settings) => current(settings, &store.store)?,
+        None => store.store.clone(),
+    };
+    let format = store.format.as_deref().and_then(by_name);
+    Ok(StoreArg { text: path.clone().into_os_string(), format, path })
+}
+
+fn options(store: &StoreOrder) -> Options {
     let mut options = Options::default();
     store.options.iter().for_each(|(name, value)| options.set(name, value));
     options
 }
 
-/// Runs what is to run after the change; the first that fails ends it.
-fn hooks(order: &Order, ran: &RefCell<Vec<Hooked>>) -> formats::Result<()> {
+/// Runs programs; the first that fails ends it.
+fn hooks(order: &Order, programs: &[Vec<String>], ran: &RefCell<Vec<Hooked>>) -> formats::Result<()> {
     let stores: Vec<_> = order.stores.iter().map(|s| s.store.to_string_lossy()).collect();
-    for argv in &order.after {
+    for argv in programs {
         let (hooked, outcome) =
             hook::run(argv, &stores.join("\n"), Duration::from_millis(order.after_timeout_ms));
         ran.borrow_mut().push(hooked);

@@ -6,6 +6,7 @@ use crate::context::{Ctx, OnePassword};
 use crate::error::{Error, Kind, Result};
 use crate::format::detect;
 use crate::model::Item;
+use crate::mq::Settings;
 use crate::place::Source;
 use crate::stash;
 use crate::storeset::{self, Generation, Lock, Record, Step};
@@ -34,12 +35,16 @@ pub fn rollback(store: &Path, ctx: &Ctx<'_>, on_step: &dyn Fn(Step) -> Result<()
     let go = || -> Result<RolledBack> {
         if !store.is_dir() {
             let _lock = Lock::take(store)?;
+            let led = Led::by(store)?;
             let inspect = |generation: &Generation| {
                 no_distrusted(&generation.file, record.as_ref(), ctx)?;
+                led.no_distrusted(&generation.file, ctx)?;
                 inspect(store, generation, ctx)
             };
             let to = storeset::rollback(&storeset::Rollback { store, inspect: &inspect, on_step })?;
-            return Ok(RolledBack { to, warnings: hold(store, record.as_ref()).into_iter().collect() });
+            let mut warnings: Vec<String> = hold(store, record.as_ref()).into_iter().collect();
+            warnings.extend(led.hold(ctx.session.now_ms));
+            return Ok(RolledBack { to, warnings });
         }
         let format = detect(&Source::open(store)?.probe()?)?;
         let in_place = format.in_place().ok_or_else(|| {
@@ -54,6 +59,67 @@ pub fn rollback(store: &Path, ctx: &Ctx<'_>, on_step: &dyn Fn(Step) -> Result<()
         Ok(RolledBack { to, warnings })
     };
     go().map_err(|e| e.in_file(store))
+}
+
+/// The stores that a settings file of IBM MQ leads to; of any other file, none. What it led to before stands in its own
+/// old generations.
+struct Led<'a> {
+    settings: &'a Path,
+    /// Setting and store.
+    now: Vec<(&'static str, PathBuf)>,
+}
+
+impl<'a> Led<'a> {
+    fn by(settings: &'a Path) -> Result<Self> {
+        let named = settings.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let mut led = Led { settings, now: Vec::new() };
+        if named.ends_with(".conf") || named.ends_with(".ini") {
+            led.now = led.stores(settings)?;
+        }
+        Ok(led)
+    }
+
+    /// The stores that a state of the settings file leads to.
+    fn stores(&self, state: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+        let bytes = Source::open(state)?.bytes()?.to_vec();
+        let folder = self.settings.parent().unwrap_or(Path::new("/"));
+        let all = Settings::parse(self.settings, bytes).stores(folder);
+        Ok(all.into_iter().map(|n| (n.setting, n.path)).collect())
+    }
+
+    /// The stores that will be led to, each with the one that is, where that is another.
+    fn changes(&self, state: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let was = |setting: &str| self.now.iter().find(|(s, _)| *s == setting).map(|(_, path)| path.clone());
+        let will = if self.now.is_empty() { Vec::new() } else { self.stores(state)? };
+        let changed = will.into_iter().filter_map(|(setting, path)| Some((was(setting)?, path)));
+        Ok(changed.filter(|(was, will)| was != will).collect())
+    }
+
+    fn no_distrusted(&self, state: &Path, ctx: &Ctx<'_>) -> Result<()> {
+        for (was, will) in self.changes(state)? {
+            // The stash beside it opens it; what has none is opened as the caller says.
+            let stash = Source::open(&will.with_extension("sth")).ok();
+            let password = stash.as_ref().and_then(|s| stash::read(s.bytes().ok()?).ok());
+            let secrets = password.map(|p| OnePassword(Arc::new(p)));
+            let ctx = match &secrets {
+                Some(secrets) => Ctx { secrets, ..*ctx },
+                None => *ctx,
+            };
+            no_distrusted(&will, Record::read(&was).as_ref(), &ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Notes beside each store that is led to now what was gone back from.
+    fn hold(&self, now_ms: i64) -> Vec<String> {
+        let note = |(now, was): (PathBuf, PathBuf)| {
+            let none = || Record::made(String::new(), String::new(), now_ms);
+            let record = Record::read(&now).unwrap_or_else(none).after(Record::read(&was)?);
+            record.write(&now).err().map(|e| e.to_string())
+        };
+        let back = |changes: Vec<(PathBuf, PathBuf)>| changes.into_iter().map(|(was, now)| (now, was));
+        self.changes(self.settings).map(back).into_iter().flatten().filter_map(note).collect()
+    }
 }
 
 /// Notes in the store's record that somebody went back. The store is the old one by now, so what can't be noted is a

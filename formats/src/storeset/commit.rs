@@ -8,6 +8,7 @@ use super::{Step, attributes, failed, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging};
 use rustix::fs::OFlags;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -90,18 +91,7 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
     };
     let mut done = Committed { old: None, moved: Vec::new(), made: Vec::new(), set: None };
     if (steps.len() > 1 || !gone.is_empty()) && Names::new(how.store, how.companions).any()? {
-        let new = NewSet {
-            files: steps
-                .into_iter()
-                .filter_map(|s| Some((s.place.file_name()?.to_owned(), s.temp)))
-                .collect(),
-            gone: gone
-                .iter()
-                .filter_map(|s| Some(how.store.with_extension(s).file_name()?.to_owned()))
-                .collect(),
-            store: how.store,
-            companions: how.companions,
-        };
+        let new = new_set(steps, &gone, how);
         let newest = all.first().map(|g| g.path.as_path());
         let set = set::commit(new, current.as_ref(), newest, number, &guard, how.on_step).map_err(named)?;
         done.old = current.is_some().then(|| set.old.path.clone());
@@ -115,6 +105,34 @@ pub fn commit(mut staged: Staging, how: &Commit<'_>) -> Result<Committed> {
             Ok(()) => e,
             Err(f) => not_put_back(&e, &f),
         })),
+    }
+}
+
+/// Puts what was staged into a folder `to` of its own, with the companions of the current store that it doesn't replace.
+/// Nothing leads there yet, and the current store stays as it is. `home` is the store whose lock is held: what a kill
+/// leaves is found by its name.
+pub fn commit_apart(mut staged: Staging, how: &Commit<'_>, home: &Path, to: &Path) -> Result<()> {
+    let gone = staged.take_gone();
+    let current = Current::open(how.store)?.ok_or_else(|| changed(how.store))?;
+    let go = || -> Result<()> {
+        let mut steps = Vec::new();
+        for (suffix, temp) in staged.into_files()? {
+            steps.push(Move::prepare(suffix, temp, how, Some(&current.file))?);
+        }
+        (how.on_step)(Step::Check)?;
+        check(how, Some(&current.file))?;
+        set::apart(new_set(steps, &gone, how), Some(&current.file), home, to)
+    };
+    go().map_err(|e| e.in_file(how.store))
+}
+
+fn new_set<'a>(steps: Vec<Move>, gone: &[String], how: &Commit<'a>) -> NewSet<'a> {
+    let name = |path: &Path| path.file_name().map(OsStr::to_owned);
+    NewSet {
+        files: steps.into_iter().filter_map(|s| Some((name(&s.place)?, s.temp))).collect(),
+        gone: gone.iter().filter_map(|s| name(&how.store.with_extension(s))).collect(),
+        store: how.store,
+        companions: how.companions,
     }
 }
 

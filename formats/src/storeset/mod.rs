@@ -25,7 +25,7 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Commit, Committed, commit, not_put_back};
+pub use commit::{Commit, Committed, commit, commit_apart, not_put_back};
 pub use generations::{Generation, Rollback, generations, prune, rollback};
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};

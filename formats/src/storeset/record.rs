@@ -33,6 +33,9 @@ pub struct Record {
     /// Certificates that must not come back: SHA-256, lower-case hex.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distrust: Vec<String>,
+    /// What the owner of the store should know: that the bundle has another key for it, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Somebody went back from what this was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -59,6 +62,7 @@ impl Record {
             time: crate::query::time::rfc3339(now_ms.div_euclid(1000)),
             serial: None,
             distrust: Vec::new(),
+            notes: Vec::new(),
             hold: None,
         }
     }
@@ -66,6 +70,13 @@ impl Record {
     /// Notes that `store` was taken back from what this record speaks of.
     pub fn held(mut self) -> Self {
         self.hold = Some(Hold { inputs: std::mem::take(&mut self.inputs), serial: self.serial });
+        self
+    }
+
+    /// Takes over from `other`, a record of the store that this one takes the place of, what is not to come again.
+    pub fn after(mut self, other: Record) -> Self {
+        self.distrust.clone_from(&other.distrust);
+        self.hold = other.held().hold;
         self
     }
 

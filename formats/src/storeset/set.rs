@@ -175,21 +175,37 @@ pub(super) fn commit(
 ) -> Result<Exchanged> {
     let names = Names::new(new.store, new.companions);
     let opened = current.map(|c| &c.file);
-    let made = new_folder(new.store)?;
+    let (store, companions) = (new.store, new.companions);
+    let made = filled(new, opened, store)?;
+    on_step(Step::Save)?;
+    let old = Kept::make(&names, opened, newest, number)?;
+    let made = Loose::new(store, made);
+    let way = Way { guard, release: &|| current.into_iter().for_each(Current::unlock), on_step };
+    let old = go(&names, old, &made.path, &way)?;
+    Ok(Exchanged { old, store: store.to_owned(), companions: companions.to_vec() })
+}
+
+/// The new set in a folder `to`, to which nothing leads. `beside` is the store by whose name what a kill leaves of it is
+/// found.
+pub(super) fn apart(new: NewSet<'_>, opened: Option<&File>, beside: &Path, to: &Path) -> Result<()> {
+    let made = filled(new, opened, beside)?;
+    move_folder(made.0.path(), to).map_err(|e| failed("can't be moved into place", e))?;
+    let _ = made.0.keep();
+    sync_folder(to)
+}
+
+/// A folder beside the store `beside` with the new set, what it takes over from the old one included; synced.
+fn filled(new: NewSet<'_>, opened: Option<&File>, beside: &Path) -> Result<(TempDir, File)> {
+    let made = new_folder(beside)?;
     let staged: Vec<OsString> = new.files.iter().map(|(name, _)| name.clone()).collect();
     for (name, temp) in new.files {
         temp.persist_noclobber(made.0.path().join(name))
             .map_err(|e| failed("can't be moved into its folder", e.error))?;
     }
     let replaced = |name: &OsStr| staged.iter().chain(&new.gone).any(|n| n == name);
-    names.link(opened, made.0.path(), &replaced)?;
+    Names::new(new.store, new.companions).link(opened, made.0.path(), &replaced)?;
     sync(made.0.path())?;
-    on_step(Step::Save)?;
-    let old = Kept::make(&names, opened, newest, number)?;
-    let made = Loose::new(new.store, made);
-    let way = Way { guard, release: &|| current.into_iter().for_each(Current::unlock), on_step };
-    let old = go(&names, old, &made.path, &way)?;
-    Ok(Exchanged { old, store: new.store.to_owned(), companions: new.companions.to_vec() })
+    Ok(made)
 }
 
 /// What else is done on the way.

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -48,7 +48,9 @@ pub struct Note {
 /// One store of a set that is to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Its path, absolute, links resolved.
+    /// The store beside which it is staged; absolute, links resolved.
+    pub home: PathBuf,
+    /// Where the store is: there, unless a settings file leads to another place.
     pub path: PathBuf,
     /// The name of its format.
     pub format: String,
@@ -76,13 +78,17 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// The one of `store`; `None` where there is none that can be understood.
-    pub fn read(store: &Path) -> Option<Staged> {
-        let file = open(&place(store).join(NOTE)).ok()?;
+    /// The one of `store`; `None` where there is none that can be understood. Not being told is not "none".
+    pub fn read(store: &Path) -> Result<Option<Staged>> {
+        let path = place(store).join(NOTE);
         let mut text = Vec::new();
-        file.take(LIMIT).read_to_end(&mut text).ok()?;
-        let note = serde_json::from_slice::<Note>(&text).ok().filter(|n| n.version == VERSION)?;
-        Some(Staged { store: store.to_owned(), note })
+        match open(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut text)) {
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(e) => return Err(Error::io(Kind::Read, "can't be read", e).in_file(&path)),
+        }
+        let note = serde_json::from_slice::<Note>(&text).ok().filter(|n| n.version == VERSION);
+        Ok(note.map(|note| Staged { store: store.to_owned(), note }))
     }
 
     /// Keeps what was staged for `store`, in the place of what was kept before. All of it is synced.
@@ -95,7 +101,7 @@ impl Staged {
             };
             note.files = digests(made.path())?;
             write(&note, made.path()).map_err(|e| failed("its note can't be written", e))?;
-            discard(store)?;
+            Staged::discard(store)?;
             in_place::move_to_free(made.path(), &place(store))
                 .map_err(|e| failed("can't be moved into place", e))?;
             // The name is gone; whatever gets it next isn't ours to delete.
@@ -114,7 +120,7 @@ impl Staged {
     /// What is noted of its own store.
     pub fn member(&self) -> Option<&Member> {
         let own = std::path::absolute(&self.store).ok()?;
-        self.note.set.iter().find(|m| m.path == own)
+        self.note.set.iter().find(|m| m.home == own)
     }
 
     /// Marks that its set begins to be switched; synced.
@@ -156,9 +162,13 @@ impl Staged {
         Ok(Staging::of_files(&self.store, taken, self.note.gone.clone()))
     }
 
-    /// Deletes it.
-    pub fn delete(&self) -> Result<()> {
-        discard(&self.store)
+    /// Deletes the one of `store`, if there is one; first its name.
+    pub fn discard(store: &Path) -> Result<()> {
+        let gone = match in_place::discard(&place(store), store) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone.map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
     }
 }
 
@@ -203,15 +213,6 @@ pub fn digest(path: &Path) -> std::io::Result<String> {
         let _ = write!(hex, "{byte:02x}");
         hex
     }))
-}
-
-/// Deletes the staged generation of `store`, if there is one; first its name.
-fn discard(store: &Path) -> Result<()> {
-    let gone = match in_place::discard(&place(store), store) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    gone.map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
 }
 
 /// The files of the store in the folder of a staged generation.

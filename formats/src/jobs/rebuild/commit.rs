@@ -1,6 +1,7 @@
 //! Staged stores moved into place, all or none.
 
 use super::located::{Located, Next};
+use super::pointed::{self, Prepared};
 use super::{Rebuild, StoreReport};
 use crate::error::{Error, Kind, Result};
 use crate::format::Format;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 pub(super) type Built<'a> = (Located<'a>, [u8; 32], Option<Next>, StoreReport);
 
-/// Moves every staged store into place. When one fails, those before it are put back.
+/// Moves every staged store into place. When one fails, those before it are put back. Stores that a settings file leads
+/// to come last, together.
 ///
 /// What comes after the swaps (records, pruning) is not worth an error: the stores are the new ones.
 pub(super) fn commit_all(
@@ -25,33 +27,28 @@ pub(super) fn commit_all(
         }
     }
     let mut done = Vec::new();
+    let mut apart = Vec::new();
     for (place, digest, next, report) in built.iter_mut() {
-        match next.take() {
-            None | Some(Next::Refused) => {}
+        let moved = match next.take() {
             // Nothing to write, but the next run need not find that out again.
-            Some(Next::Same) => warn(place.record(job, digest), warnings),
-            Some(Next::InPlace(wanted)) => match change(place, &wanted, job.on_step) {
-                Ok(changed) => {
-                    report.old = changed.as_ref().map(|c| c.old().to_owned());
-                    done.extend(changed.map(Done::Changed));
-                }
-                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
-            },
-            Some(Next::Ready(staging)) => match swap(staging, &place.path, &place.seen(), job.on_step) {
-                Ok(swapped) => {
-                    report.old = swapped.old();
-                    done.push(swapped);
-                }
-                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
-            },
-            Some(Next::Waiting(staged)) => match switch(&staged, &place.path, &place.seen(), job.on_step) {
-                Ok(switched) => {
-                    report.old = switched.old();
-                    done.push(switched);
-                }
-                Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
-            },
+            Some(Next::Same) => {
+                warn(place.record(job, digest, report), warnings);
+                Ok(None)
+            }
+            Some(next) => move_one(place, next, job.on_step, &mut apart),
+            None => Ok(None),
+        };
+        match moved {
+            Ok(moved) => {
+                report.old = moved.as_ref().and_then(Done::old);
+                done.extend(moved);
+            }
+            Err(e) => return Err(take_back(done, e.in_file(place.target.path))),
         }
+    }
+    match pointed::switch(&mut apart, job.on_step) {
+        Ok(switched) => done.extend(switched),
+        Err(e) => return Err(take_back(done, e)),
     }
     if !done.is_empty()
         && let Err(e) = (job.after)()
@@ -59,18 +56,49 @@ pub(super) fn commit_all(
         return Err(take_back(done, e));
     }
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
-        // What was kept for this store has taken its place, or fits it no more.
-        if let Some(staged) = storeset::Staged::read(&place.path) {
-            warn(staged.delete(), warnings);
+        if let Some(now) = apart.iter().find(|p| p.from == place.path) {
+            report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
         }
-        warn(place.record(job, digest), warnings);
-        let now = place.target.ctx.session.now_ms;
-        match storeset::prune(&place.path, place.target.keep, place.target.retention_ms, now, false) {
+        // What was kept for this store has taken its place, or fits it no more.
+        warn(storeset::Staged::discard(place.home()), warnings);
+        warn(place.record(job, digest, report), warnings);
+        let (keep, retention, now) =
+            (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);
+        let pruned = match &place.pointed {
+            Some(pointed) => pointed::prune(pointed, keep, retention, now),
+            None => storeset::prune(&place.path, keep, retention, now, false),
+        };
+        match pruned {
             Ok(pruned) => report.pruned = pruned,
             Err(e) => warn(Err(e), warnings),
         }
     }
     Ok(())
+}
+
+/// Moves one store into place; one that a settings file leads to is prepared for that.
+fn move_one(
+    place: &Located<'_>,
+    next: Next,
+    on_step: &dyn Fn(Step) -> Result<()>,
+    apart: &mut Vec<Prepared>,
+) -> Result<Option<Done<'static>>> {
+    let staging = match next {
+        Next::Same | Next::Refused => return Ok(None),
+        Next::InPlace(wanted) => return Ok(change(place, &wanted, on_step)?.map(Done::Changed)),
+        Next::Waiting(staged) if place.pointed.is_none() => {
+            return switch(&staged, &place.path, &place.seen(), on_step).map(Some);
+        }
+        Next::Waiting(staged) => staged.open()?,
+        Next::Ready(staging) => staging,
+    };
+    match &place.pointed {
+        None => swap(staging, &place.path, &place.seen(), on_step).map(Some),
+        Some(pointed) => {
+            apart.push(pointed::prepare(place, pointed, staging, on_step)?);
+            Ok(None)
+        }
+    }
 }
 
 pub(super) fn warn(outcome: Result<()>, warnings: &mut Vec<String>) {
@@ -82,6 +110,8 @@ pub(super) enum Done<'a> {
     Swapped(storeset::Committed),
     /// A store that was changed where it is.
     Changed(storeset::Changed<'a>),
+    /// A settings file that leads to the generations in these folders.
+    Pointed(storeset::Committed, Vec<PathBuf>),
 }
 
 impl Done<'_> {
@@ -90,6 +120,7 @@ impl Done<'_> {
         match self {
             Done::Swapped(committed) => committed.old.clone(),
             Done::Changed(changed) => Some(changed.old().to_owned()),
+            Done::Pointed(..) => None,
         }
     }
 
@@ -97,6 +128,11 @@ impl Done<'_> {
         match self {
             Done::Swapped(committed) => committed.undo(),
             Done::Changed(changed) => changed.undo(),
+            Done::Pointed(committed, folders) => {
+                committed.undo()?;
+                folders.iter().for_each(|f| pointed::discard(f));
+                Ok(())
+            }
         }
     }
 }
@@ -147,11 +183,11 @@ pub(super) fn switch(
 }
 
 /// Changes a store where it is.
-fn change<'a>(
+fn change(
     place: &Located<'_>,
     wanted: &Store,
     on_step: &dyn Fn(Step) -> Result<()>,
-) -> Result<Option<storeset::Changed<'a>>> {
+) -> Result<Option<storeset::Changed<'static>>> {
     let Some(in_place) = place.format.in_place() else {
         return Err(Error::unsupported("a store of this format can't be changed in place"));
     };

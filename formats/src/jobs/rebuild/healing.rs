@@ -36,7 +36,7 @@ pub struct Waiting {
 
 /// What waits to take the place of `store` (links resolved).
 pub fn waiting(store: &Path) -> Result<Option<Waiting>> {
-    let Some(staged) = Staged::read(store) else { return Ok(None) };
+    let Some(staged) = Staged::read(store)? else { return Ok(None) };
     let set = Set::of(&staged)?;
     let own = set.stores.iter().find(|s| staged.member() == Some(&s.member));
     let fits = own.is_some_and(|s| s.at == At::Before) && staged.check().is_ok();
@@ -49,7 +49,7 @@ pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: b
     let mut gone = storeset::prune(store, keep, min_age_ms, now_ms, dry_run)?;
     if let Some(waiting) = waiting(store)?.filter(|w| !w.fits && w.interrupted.is_none()) {
         if !dry_run {
-            waiting.staged.delete()?;
+            Staged::discard(store)?;
         }
         gone.push(waiting.staged.path());
     }
@@ -70,7 +70,7 @@ pub(super) fn heal_all(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<
         }
         let healed = heal(&store, job, warnings).map_err(|e| e.in_file(target.path))?;
         if let Some((way, set)) = &healed {
-            done.extend(set.stores.iter().map(|s| (s.member.path.clone(), *way)));
+            done.extend(set.stores.iter().map(|s| (s.member.home.clone(), *way)));
         }
         all.push(healed.map(|(way, _)| way));
     }
@@ -79,7 +79,7 @@ pub(super) fn heal_all(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<
 
 fn heal(store: &Path, job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Option<(Way, Set)>> {
     let find = || -> Result<Option<Set>> {
-        let Some(staged) = Staged::read(store) else { return Ok(None) };
+        let Some(staged) = Staged::read(store)? else { return Ok(None) };
         Set::of(&staged).map(|set| Some(set).filter(Set::is_interrupted))
     };
     let Some(set) = find()? else { return Ok(None) };
@@ -91,7 +91,7 @@ fn heal(store: &Path, job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<O
         ));
         return Ok(None);
     }
-    let mut paths: Vec<_> = set.stores.iter().map(|s| &s.member.path).collect();
+    let mut paths: Vec<_> = set.stores.iter().map(|s| &s.member.home).collect();
     // In one order, so that two runs don't wait for each other.
     paths.sort();
     let _locks = paths.into_iter().map(|p| Lock::take(p)).collect::<Result<Vec<_>>>()?;
@@ -183,7 +183,7 @@ impl Set {
     fn finish(&self, way: Way, warnings: &mut Vec<String>) {
         for InSet { member, format, staged, .. } in &self.stores {
             let Some(staged) = staged else { continue };
-            super::commit::warn(staged.delete(), warnings);
+            super::commit::warn(Staged::discard(&member.home), warnings);
             if way == Way::Forward {
                 let noted = state(&member.path, *format).and_then(|state| {
                     let mut record = staged.note.record.clone();
@@ -201,7 +201,7 @@ impl InSet {
         let unknown =
             || Error::unsupported(format!("a staged store is of the unknown format {}", member.format));
         let format = by_name(&member.format).ok_or_else(unknown)?;
-        let staged = Staged::read(&member.path).filter(|s| s.note.set == found.note.set);
+        let staged = Staged::read(&member.home)?.filter(|s| s.note.set == found.note.set);
         let at = if is_base(member, format)? {
             At::Before
         } else if staged.is_none() || is_next(member, format)? {
@@ -254,7 +254,7 @@ fn is_next(member: &Member, format: &dyn Format) -> Result<bool> {
     let store = &member.path;
     match (&member.next, format.in_place().filter(|_| store.is_dir())) {
         (Some(next), _) => Ok(store.is_file() && storeset::digest(store).is_ok_and(|d| d == *next)),
-        (None, Some(in_place)) => in_place.is_same(store, &storeset::staged_place(store)),
+        (None, Some(in_place)) => in_place.is_same(store, &storeset::staged_place(&member.home)),
         (None, None) => Ok(false),
     }
 }

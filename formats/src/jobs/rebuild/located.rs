@@ -2,6 +2,7 @@
 
 use super::commit::Seen;
 use super::compare::{compare, is_same};
+use super::pointed::{self, Pointed};
 use super::policy;
 use super::wanted::Wanted;
 use super::{Mode, Rebuild, StoreReport, Target};
@@ -21,10 +22,12 @@ pub(super) struct Located<'a> {
     pub(super) target: &'a Target<'a>,
     /// Links resolved.
     pub(super) path: PathBuf,
+    /// Where a settings file leads to it.
+    pub(super) pointed: Option<Pointed>,
     pub(super) current: Option<Source>,
     pub(super) identity: Option<crate::place::Identity>,
     pub(super) format: &'static dyn Format,
-    _lock: Option<storeset::Lock>,
+    _locks: [Option<storeset::Lock>; 2],
 }
 
 /// What is to be done with one store.
@@ -54,13 +57,21 @@ impl Next {
 
 impl<'a> Located<'a> {
     pub(super) fn find(target: &'a Target<'a>, dry_run: bool) -> Result<Self> {
-        let path = storeset::resolve(target.path)?;
+        let home = storeset::resolve(target.path)?;
+        let pointed =
+            target.pointer.map(|settings| Pointed { settings: settings.to_owned(), home: home.clone() });
+        // A dry run writes nothing, not even a lock file.
+        let lock = |path: &Path| if dry_run { Ok(None) } else { storeset::Lock::take(path).map(Some) };
+        let first = if pointed.is_some() { lock(&home)? } else { None };
+        let path = match &pointed {
+            Some(p) => pointed::current(&p.settings, &p.home)?,
+            None => home.clone(),
+        };
         // Before anything is put beside a folder that is no store of ours.
         if path.is_dir() && !target.may_be_folder(&path)? {
             storeset::replaceable(&path)?;
         }
-        // A dry run writes nothing, not even a lock file.
-        let lock = if dry_run { None } else { Some(storeset::Lock::take(&path)?) };
+        let own = if first.is_some() && path == home { None } else { lock(&path)? };
         let current = if storeset::is_there(&path)? { Some(open(&path)?) } else { None };
         let found = current.as_ref().map(|c| c.probe().and_then(|p| detect(&p))).transpose()?;
         let format = match (target.format, found) {
@@ -83,7 +94,7 @@ impl<'a> Located<'a> {
             in_place.recover(&path)?;
         }
         let identity = current.as_ref().and_then(Source::identity);
-        Ok(Located { target, path, current, identity, format, _lock: lock })
+        Ok(Located { target, path, pointed, current, identity, format, _locks: [first, own] })
     }
 
     /// Whether the last run had the same inputs and nobody has touched the store since.
@@ -105,8 +116,8 @@ impl<'a> Located<'a> {
     }
 
     /// Notes what this store was made from, for [`Located::is_current`] and for who goes back.
-    pub(super) fn record(&self, job: &Rebuild<'_>, digest: &[u8; 32]) -> Result<()> {
-        self.made_from(job, digest, self.state()?).write(&self.path)
+    pub(super) fn record(&self, job: &Rebuild<'_>, digest: &[u8; 32], report: &StoreReport) -> Result<()> {
+        self.made_from(job, digest, report, self.state()?).write(&self.path)
     }
 
     /// The store as it was found.
@@ -123,10 +134,22 @@ impl<'a> Located<'a> {
         base(&self.path, self.format)
     }
 
+    /// The store beside which the next generation is kept.
+    pub(super) fn home(&self) -> &Path {
+        self.pointed.as_ref().map_or(&self.path, |p| &p.home)
+    }
+
     /// What there is to be noted of this store in that state.
-    pub(super) fn made_from(&self, job: &Rebuild<'_>, digest: &[u8; 32], state: String) -> storeset::Record {
+    pub(super) fn made_from(
+        &self,
+        job: &Rebuild<'_>,
+        digest: &[u8; 32],
+        report: &StoreReport,
+        state: String,
+    ) -> storeset::Record {
         let mut record = storeset::Record::made(hex(digest), state, self.target.ctx.session.now_ms);
         record.serial = policy::serial(&job.bundles);
+        record.notes.clone_from(&report.notes);
         record.distrust = policy::distrust(&job.bundles).map(|d| d.sha256.clone()).collect();
         record
     }

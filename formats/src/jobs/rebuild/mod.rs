@@ -16,11 +16,13 @@ mod compare;
 mod healing;
 mod inputs;
 mod located;
+mod pointed;
 mod policy;
 mod staging;
 mod wanted;
 
 pub use healing::{Waiting, Way, prune, waiting};
+pub use pointed::{current, folders};
 pub(super) use policy::usual_roles;
 pub use policy::{Approval, Bundle, Gates, Stop};
 
@@ -49,6 +51,9 @@ pub const RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 pub struct Target<'a> {
     /// Its path.
     pub path: &'a Path,
+    /// The settings file of IBM MQ that leads to it (`keystore.conf`, `mqclient.ini`). Then `path` is where the store was
+    /// first; its generations are folders beside that, and the file is rewritten to lead there.
+    pub pointer: Option<&'a Path>,
     /// Its format where the caller names one; else the current store's, else by suffix.
     pub format: Option<&'static dyn Format>,
     /// Its password and options.
@@ -96,6 +101,8 @@ pub enum Mode {
     Stage,
     /// The generations that were kept take their places, if nothing has changed since. `Kind::Busy` where it has.
     Commit,
+    /// Only what an interrupted run has left half done is completed or taken back.
+    Heal,
 }
 
 /// What to rebuild and how.
@@ -192,6 +199,15 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
     let mut report = Rebuilt { written: true, ..Rebuilt::default() };
     no_repeats(&job.targets)?;
     let healed = healing::heal_all(job, &mut report.warnings)?;
+    if job.mode == Mode::Heal {
+        let report_of = |(target, healed): (&Target<'_>, _)| StoreReport {
+            path: target.path.to_owned(),
+            healed,
+            ..StoreReport::default()
+        };
+        report.stores = job.targets.iter().zip(healed).map(report_of).collect();
+        return Ok(report);
+    }
     let mut places = Vec::with_capacity(job.targets.len());
     for target in &job.targets {
         places.push(Located::find(target, job.mode == Mode::Plan).map_err(|e| e.in_file(target.path))?);
@@ -244,22 +260,30 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
 /// What is done with what was built.
 fn carry_out(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
     match job.mode {
-        Mode::Plan => Ok(()),
+        Mode::Plan | Mode::Heal => Ok(()),
         Mode::Stage => staging::keep_all(job, built, warnings),
         Mode::Commit => commit_all(job, built, warnings),
-        // Of one store the rename is all there is to be interrupted.
-        Mode::Replace if built.iter().filter(|b| b.2.as_ref().is_some_and(Next::is_new)).count() < 2 => {
+        // Of one store the rename is all there is to be interrupted; and a note can't name what is no text.
+        Mode::Replace if renames(built) < 2 || built.iter().any(|b| b.0.path.to_str().is_none()) => {
             commit_all(job, built, warnings)
         }
         Mode::Replace => {
             staging::keep_all(job, built, warnings)?;
-            let kept: Vec<_> =
-                built.iter_mut().filter_map(|b| b.3.staged.take().and(Some(b.0.path.clone()))).collect();
-            commit_all(job, built, warnings).inspect_err(|_| {
-                kept.iter().filter_map(|path| storeset::Staged::read(path)).for_each(|s| drop(s.delete()));
-            })
+            let done = commit_all(job, built, warnings);
+            if done.is_err() {
+                staging::discard(built);
+            }
+            built.iter_mut().for_each(|b| b.3.staged = None);
+            done
         }
     }
+}
+
+/// How many renames there will be: stores that a settings file leads to have one together.
+fn renames(built: &[Built<'_>]) -> usize {
+    let new = || built.iter().filter(|b| b.2.as_ref().is_some_and(Next::is_new));
+    let files: Set<_> = new().filter_map(|b| b.0.pointed.as_ref()).map(|p| &p.settings).collect();
+    files.len() + new().filter(|b| b.0.pointed.is_none()).count()
 }
 
 /// A store that is named twice would wait for its own lock.

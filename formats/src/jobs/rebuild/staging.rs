@@ -16,12 +16,12 @@ use crate::storeset::{Member, Note, Staged, digest};
 pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
     let mut stagings = Vec::with_capacity(built.len());
     let mut set = Vec::new();
-    for (place, digest, next, _) in built.iter_mut() {
+    for (place, digest, next, report) in built.iter_mut() {
         let mut staging = match next.take() {
             Some(Next::Ready(staging)) => staging,
             Some(Next::InPlace(wanted)) => changed_copy(place, &wanted)?,
             Some(Next::Same) => {
-                warn(place.record(job, digest), warnings);
+                warn(place.record(job, digest, report), warnings);
                 continue;
             }
             other => {
@@ -32,24 +32,33 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
         set.push(member(place, &mut staging).map_err(|e| e.in_file(place.target.path))?);
         stagings.push(staging);
     }
-    let mut kept: Vec<Staged> = Vec::with_capacity(set.len());
     let mut stagings = stagings.into_iter();
+    let mut failed = None;
     for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
         let Some(staging) = stagings.next() else { break };
-        let note = Note::new(place.made_from(job, digest, String::new()), set.clone());
-        match Staged::keep(staging, &place.path, note) {
+        let note = Note::new(place.made_from(job, digest, report, String::new()), set.clone());
+        match Staged::keep(staging, place.home(), note) {
             Ok(staged) => {
                 report.staged = Some(staged.path());
-                kept.push(staged);
+                *next = Some(Next::Waiting(staged));
             }
             Err(e) => {
-                kept.iter().for_each(|k| drop(k.delete()));
-                return Err(e);
+                failed = Some(e);
+                break;
             }
         }
-        *next = Staged::read(&place.path).map(Next::Waiting);
     }
-    Ok(())
+    failed.map_or(Ok(()), |e| {
+        discard(built);
+        Err(e)
+    })
+}
+
+/// Gives up what was kept. What can't be deleted is replaced another time.
+pub(super) fn discard(built: &[Built<'_>]) {
+    for staged in built.iter().filter(|b| b.3.staged.is_some()).map(|b| b.0.home()) {
+        let _ = Staged::discard(staged);
+    }
 }
 
 /// A store that is changed where it is, copied and changed there.
@@ -69,6 +78,7 @@ fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
     let source = staging.source()?;
     let unread = |e| Error::io(Kind::Read, "can't be read", e);
     Ok(Member {
+        home: std::path::absolute(place.home()).map_err(unread)?,
         path: std::path::absolute(&place.path).map_err(unread)?,
         format: place.format.name().to_owned(),
         base: place.base()?,
@@ -89,7 +99,7 @@ pub(super) fn take(
 ) -> Result<Next> {
     let anew = "keyferry apply --stage (or rebuild --stage) builds it anew";
     let busy = |why: String| Err(Error::new(Kind::Busy, why).hint(anew));
-    let Some(staged) = Staged::read(&place.path) else {
+    let Some(staged) = Staged::read(place.home())? else {
         return Err(Error::refused("nothing is staged for it").hint(anew));
     };
     if let Some(why) = outdated(job, &staged, digest) {
@@ -105,7 +115,7 @@ pub(super) fn take(
         job.targets.iter().any(|t| {
             let path = crate::storeset::resolve(t.path)
                 .and_then(|p| std::path::absolute(p).map_err(|e| Error::io(Kind::Read, "can't be found", e)));
-            path.is_ok_and(|p| p == m.path)
+            path.is_ok_and(|p| p == m.home)
         })
     };
     if let Some(other) = staged.note.set.iter().find(|m| !named(m)) {
@@ -144,6 +154,7 @@ fn describe(place: &Located<'_>, staged: &Staged, report: &mut StoreReport) -> R
         false => read(&staged.open()?.source()?)?,
     };
     report.created = place.current.is_none();
+    report.notes.clone_from(&staged.note.record.notes);
     compare(&current, &next, report);
     Ok(())
 }

@@ -1,0 +1,176 @@
+//! Stores that a settings file leads to (`keystore.conf`, `mqclient.ini`): each generation is a folder of its own, with
+//! the store and its companions, and the file is rewritten to lead there.
+//!
+//! ```text
+//! client.kdb            the first generation, as it was found
+//! client.kdb.gen-1/     client.kdb, client.sth …
+//! keystore.conf         cms.keystore = …/client.kdb.gen-1/client
+//! ```
+//!
+//! A program that reads the file once has all stores of one generation, with their companions: one rename switches them.
+
+use super::commit::{Done, take_back};
+use super::located::Located;
+use crate::error::{Error, Kind, Result};
+use crate::mq::{Settings, SettingsFile};
+use crate::place::Staging;
+use crate::storeset::{self, Step, generations};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where a store is that a settings file leads to.
+pub(super) struct Pointed {
+    /// The settings file.
+    pub settings: PathBuf,
+    /// The store's place before it had generations; they are beside it.
+    pub home: PathBuf,
+}
+
+/// The generation of the store `home` that the settings file leads to: the store itself, or one in a folder beside it.
+pub fn current(settings: &Path, home: &Path) -> Result<PathBuf> {
+    let file = SettingsFile::open(settings)?;
+    let all = folders(home)?;
+    let named = file.stores();
+    let leads = |path: &Path| named.iter().any(|n| is_same(&n.path, path));
+    let own = std::iter::once(home.to_owned());
+    let mut generations = all.iter().map(|(_, folder)| store_in(folder, home)).chain(own);
+    generations.find(|p| leads(p)).ok_or_else(|| {
+        Error::refused(format!("leads to no generation of {}", home.display())).in_file(settings)
+    })
+}
+
+/// The folders with generations of the store `home`, with their numbers, newest first.
+pub fn folders(home: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let around = home.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unlisted = |e| Error::io(Kind::Read, "the folder can't be listed", e).in_file(home);
+    let mut prefix = home.file_name().unwrap_or_default().to_owned();
+    prefix.push(".gen-");
+    let mut found = Vec::new();
+    for item in std::fs::read_dir(around).map_err(unlisted)? {
+        let item = item.map_err(unlisted)?;
+        let name = item.file_name();
+        let digits = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+        let number = digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| d.parse().ok());
+        let folder = number.filter(|_| item.file_type().is_ok_and(|t| t.is_dir()));
+        found.extend(folder.map(|n| (n, around.join(name))));
+    }
+    found.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+    Ok(found)
+}
+
+fn store_in(folder: &Path, home: &Path) -> PathBuf {
+    folder.join(home.file_name().unwrap_or_default())
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+}
+
+/// A generation in its folder, to which nothing leads yet. Deleted unless it is switched to.
+pub(super) struct Prepared {
+    settings: PathBuf,
+    pub from: PathBuf,
+    /// The store in its folder.
+    pub to: PathBuf,
+    stays: bool,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.to.parent().into_iter().for_each(discard);
+        }
+    }
+}
+
+/// Deletes a generation that nothing leads to. What can't be deleted does no harm, and goes another time.
+pub(super) fn discard(folder: &Path) {
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// Puts what was staged into a folder of its own.
+pub(super) fn prepare(
+    place: &Located<'_>,
+    pointed: &Pointed,
+    staging: Staging,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<Prepared> {
+    let seen = place.seen();
+    let newest = folders(&pointed.home)?.first().map_or(0, |(n, _)| *n);
+    let mut folder = pointed.home.clone().into_os_string();
+    folder.push(format!(".gen-{}", newest.saturating_add(1)));
+    let folder = PathBuf::from(folder);
+    let how = storeset::Commit {
+        store: &place.path,
+        expected: seen.identity,
+        content: seen.content,
+        companions: seen.format.companions(),
+        on_step,
+    };
+    storeset::commit_apart(staging, &how, &pointed.home, &folder)?;
+    let to = store_in(&folder, &pointed.home);
+    Ok(Prepared { settings: pointed.settings.clone(), from: place.path.clone(), to, stays: false })
+}
+
+/// Makes each settings file lead to all that was prepared for it.
+pub(super) fn switch(
+    prepared: &mut [Prepared],
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<Vec<Done<'static>>> {
+    let mut files: Vec<_> = prepared.iter().map(|p| p.settings.clone()).collect();
+    files.sort();
+    files.dedup();
+    let mut done = Vec::new();
+    for settings in files {
+        let own = || prepared.iter().filter(|p| p.settings == settings);
+        match lead(&settings, own(), on_step) {
+            Ok(committed) => {
+                let folders = own().filter_map(|p| p.to.parent().map(Path::to_owned)).collect();
+                done.push(Done::Pointed(committed, folders));
+            }
+            Err(e) => return Err(take_back(done, e)),
+        }
+    }
+    prepared.iter_mut().for_each(|p| p.stays = true);
+    Ok(done)
+}
+
+fn lead<'a>(
+    settings: &Path,
+    to: impl Iterator<Item = &'a Prepared>,
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<storeset::Committed> {
+    let elsewhere = || Error::new(Kind::Busy, "leads elsewhere by now").in_file(settings);
+    let mut file = SettingsFile::open(settings)?;
+    for one in to {
+        if file.point(&one.from, &one.to)?.is_empty() {
+            return Err(elsewhere());
+        }
+    }
+    file.save(on_step)?.ok_or_else(elsewhere)
+}
+
+/// Deletes generations that nothing leads to: neither the settings file nor an old generation of it that stays. `keep`
+/// and `min_age_ms` as for [`storeset::prune`].
+pub(super) fn prune(pointed: &Pointed, keep: usize, min_age_ms: i64, now_ms: i64) -> Result<Vec<PathBuf>> {
+    let settings = storeset::resolve(&pointed.settings)?;
+    let mut gone = storeset::prune(&settings, keep, min_age_ms, now_ms, false)?;
+    let around = settings.parent().unwrap_or(Path::new("/"));
+    let mut files = vec![settings.clone()];
+    files.extend(generations(&settings)?.into_iter().map(|g| g.file));
+    let mut led = Vec::new();
+    for file in files {
+        let bytes =
+            std::fs::read(&file).map_err(|e| Error::io(Kind::Read, "can't be read", e).in_file(&file))?;
+        led.extend(Settings::parse(&settings, bytes).stores(around).into_iter().map(|n| n.path));
+    }
+    for (_, folder) in folders(&pointed.home)? {
+        let store = store_in(&folder, &pointed.home);
+        let age = folder.metadata().map_or(0, |m| now_ms.saturating_sub(m.ctime().saturating_mul(1000)));
+        if age >= min_age_ms && !led.iter().any(|l| is_same(l, &store)) {
+            discard(&folder);
+            gone.push(folder);
+        }
+    }
+    Ok(gone)
+}
