@@ -805,9 +805,9 @@ class Machine:
         (self.work / 'pw').write_text(PASSWORD)
         (self.work / 'pw').chmod(0o600)
         (self.work / 'k.toml').write_text(self.config())
-        for step in prepare:
-            world.must(step, self.work)
+        self.prepare = prepare
         shutil.copytree(self.work, self.home / 'template', symlinks=True)
+        self.fresh()
         self.old = self.bytes_of()
         log = self.home / 'trace'
         ran = world.run(command, self.work, strace(log, []))
@@ -825,7 +825,7 @@ class Machine:
 
     def spread(self, log):
         """Of each call a kill and one error; of the pages of a database few."""
-        calls = find_faults(log, str(self.work), Scenario(self.name, [], []), everybody=self.command == self.APPLY)
+        calls = find_faults(log, str(self.work), Scenario(self.name, [], []), everybody=self.command[0] == 'apply')
         calls = (f for f in calls if not f.lasting and (f.what == 'signal=KILL' or f.what.startswith('error=')))
         turns = 0
         for fault in sampled(calls, fewer=True):
@@ -864,10 +864,16 @@ class Machine:
         kinds = {str(self.listed_old[store]): 'old', str(self.listed_new[store]): 'new'}
         return kinds.get(str(listed), 'neither') if listed else 'neither'
 
+    def fresh(self):
+        """The stores as they were. What is staged for a database fits the very files alone, so it is not copied."""
+        shutil.rmtree(self.work)
+        subprocess.run(['cp', '-a', self.home / 'template', self.work], check=True)
+        for step in self.prepare:
+            self.world.must(step, self.work)
+
     def check(self, fault, worker):
         with self.turn:
-            shutil.rmtree(self.work)
-            subprocess.run(['cp', '-a', self.home / 'template', self.work], check=True)
+            self.fresh()
             log = self.home / 'log'
             ran = self.world.run(self.command, self.work, strace(log, [fault.option()], {fault.call}))
             killed = 'KILL' in fault.what
@@ -903,8 +909,7 @@ class Machine:
             self.bad(fault, ran, f'status is silent about {now}: {text(told.stdout)}')
 
     def heal(self, fault, ran):
-        command = self.command[:3] if self.command[0] == 'apply' else self.command
-        again = self.world.run(command, self.work)
+        again = self.world.run([c for c in self.command if c != '--commit'], self.work)
         if again.returncode != 0:
             return self.bad(fault, again, f'the next run ends with {again.returncode}')
         now = self.kinds()
@@ -923,10 +928,12 @@ class Machine:
 
 def machines(world):
     """Sets of stores of every kind, changed at once."""
+    rebuild = world.rebuild(Machine.STORES, world.whole)
     return {
-        'machine-rebuild': lambda n: Machine(world, n, world.rebuild(Machine.STORES, world.whole)),
+        'machine-rebuild': lambda n: Machine(world, n, rebuild),
         'machine-apply': lambda n: Machine(world, n, Machine.APPLY),
         'machine-commit': lambda n: Machine(world, n, [*Machine.APPLY, '--commit'], [[*Machine.APPLY, '--stage']]),
+        'machine-switch': lambda n: Machine(world, n, [*rebuild, '--commit'], [[*rebuild, '--stage']]),
     }
 
 
