@@ -91,7 +91,7 @@ fn nothing_is_lost_whichever_call_fails() {
     assert!(count("swaps") >= 100 && count("reads") >= 50, "{out}");
 }
 
-/// Some edits, and of them every tenth fault; `scripts/faults.py … edits` tries all of all.
+/// Some edits, and of them every fifteenth fault (an even number would choose the kills alone); `scripts/faults.py … edits` tries all of all.
 #[test]
 fn no_edit_leaves_half_a_store_or_loses_a_key_whichever_call_fails() {
     let (out, count) = sampled(
@@ -105,16 +105,16 @@ fn no_edit_leaves_half_a_store_or_loses_a_key_whichever_call_fails() {
             "edit-pem-remove",
             "edit-nss-request",
         ],
-        "10",
+        "15",
     );
-    assert!(count("scenarios") == 8 && count("kills") >= 20 && count("errors") >= 20, "{out}");
+    assert!(count("scenarios") == 8 && count("kills") >= 15 && count("errors") >= 15, "{out}");
 }
 
-/// A kdb with its stash, a JKS, a PKCS#12, a PEM and a database, changed together: every thirtieth fault;
+/// A kdb with its stash, a JKS, a PKCS#12, a PEM and a database, changed together: every 61st fault;
 /// `scripts/faults.py … machines` tries all.
 #[test]
 fn a_set_of_every_kind_changes_all_or_none_whichever_call_fails() {
-    let (out, count) = sampled(&["machine-rebuild", "machine-apply"], "30");
+    let (out, count) = sampled(&["machine-rebuild", "machine-apply"], "61");
     assert!(count("kills") >= 5 && count("errors") >= 5 && count("mixed") >= 1, "{out}");
 }
 
