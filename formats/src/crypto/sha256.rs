@@ -1,6 +1,6 @@
 //! The long part of key derivations with SHA-256, which nearly every store of today asks for: thousands of digests
 //! of one digest each. Such a message is one block whose padding never changes, so all that is left to do is the
-//! compression (FIPS 180-4 section 6.2.2, RustCrypto's); padding it anew each time costs a third more.
+//! compression (FIPS 180-4 section 6.2.2, RustCrypto's); padding it anew each time costs a quarter more.
 
 use super::Hash;
 use sha2::block_api::compress256;
