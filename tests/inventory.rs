@@ -668,7 +668,7 @@ fn options_combine_over_what_openssl_prints() {
     let printed = |name: &str| {
         let pem = format!("{name}.pem");
         let of = |what: &str| {
-            let line = openssl(&["x509", "-noout", what, "-in", &pem]);
+            let line = openssl(&["x509", "-noout", "-sha256", what, "-in", &pem]);
             line.trim().split_once('=').unwrap().1.to_owned()
         };
         openssl(&["x509", "-noout", "-pubkey", "-in", &pem, "-out", "public"]);
