@@ -668,7 +668,7 @@ fn options_combine_over_what_openssl_prints() {
     let printed = |name: &str| {
         let pem = format!("{name}.pem");
         let of = |what: &str| {
-            let line = openssl(&["x509", "-noout", what, "-in", &pem]);
+            let line = openssl(&["x509", "-noout", "-sha256", what, "-in", &pem]);
             line.trim().split_once('=').unwrap().1.to_owned()
         };
         openssl(&["x509", "-noout", "-pubkey", "-in", &pem, "-out", "public"]);
@@ -717,4 +717,53 @@ fn options_combine_over_what_openssl_prints() {
     assert_eq!(one("--san", "*@B.example"), print("b"));
     assert_eq!(one("--san", "x.c.example"), BTreeSet::new());
     assert_eq!(one("--serial", "c0:ff:ee:02"), print("b"));
+}
+
+/// Runs a program, and prints the largest memory (KiB) and the processor's time (seconds) that it took, the lines that
+/// it wrote, and how it ended.
+const MEASURED: &str = "
+import resource, subprocess, sys
+ran = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
+took = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(took.ru_maxrss, took.ru_utime + took.ru_stime, ran.stdout.count(b'\\n'), ran.returncode)
+";
+
+#[test]
+fn ten_thousand_stores_take_ten_times_as_long_and_no_more_memory() {
+    let dir = scratch();
+    let dir = dir.path();
+    let kinds = ["java/jks-basic.jks", "p12/jdk17-default.p12", "java/jceks-basic.jceks"];
+    let name = |kind: &str| kind.rsplit('/').next().unwrap().to_owned();
+    for kind in kinds {
+        std::fs::copy(testdata(kind), dir.join(name(kind))).unwrap();
+    }
+    std::fs::write(dir.join("readme.txt"), "no store").unwrap();
+    for n in 0..10_000 {
+        let tree = if n < 1_000 { "small" } else { "large" };
+        let folder = dir.join(tree).join((n / 100).to_string());
+        if n % 100 == 0 {
+            std::fs::create_dir_all(&folder).unwrap();
+        }
+        let kind = kinds.get(n % 4).map_or("readme.txt".to_owned(), |kind| name(kind));
+        std::fs::hard_link(dir.join(&kind), folder.join(format!("{n}-{kind}"))).unwrap();
+    }
+    let measured = |trees: &[&str]| {
+        let mut python = Command::new(crate::support::root().join(".venv/bin/python"));
+        python
+            .args(["-c", MEASURED])
+            .arg(keyferry().get_program())
+            .args(["list", "-r", "--jsonl"])
+            .args(trees);
+        let ran = must(python.current_dir(dir).env("KEYFERRY_PASSWORD", "changeit"));
+        let said: Vec<f64> = ran.out.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        let [memory, time, lines, status] = said[..] else { panic!("{}{}", ran.out, ran.err) };
+        assert_eq!(status, 0.0, "{}", ran.err);
+        (memory, time, lines)
+    };
+    let (small, large) = (measured(&["small"]), measured(&["small", "large"]));
+    assert!(small.2 > 1_000.0);
+    assert_eq!(large.2, 10.0 * small.2);
+    // In KiB, with the launcher's own and what the unoptimised program takes by itself.
+    assert!(large.0 < 1.25 * small.0 + 4096.0 && large.0 < 49_152.0, "{small:?} {large:?}");
+    assert!(large.1 < 15.0 * small.1 + 0.5, "{small:?} {large:?}");
 }

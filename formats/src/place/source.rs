@@ -334,8 +334,10 @@ impl Source {
     }
 
     fn fetch(&self) -> Result<Room> {
+        // What detection has seen is not read again: of most files in a tree that is all.
+        let head = self.head.get().map_or(&[][..], Vec::as_slice);
         let (file, size): (Box<dyn Read>, u64) = match &self.origin {
-            Origin::File(file, id) => (Box::new(Positioned { file, at: 0 }), id.size),
+            Origin::File(file, id) => (Box::new(Positioned { file, at: head.len() as u64 }), id.size),
             Origin::Stream(file) => (Box::new(file), 0),
             Origin::Directory => return Err(Error::new(Kind::Read, "is a folder")),
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
@@ -345,7 +347,9 @@ impl Source {
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.
         let mut room = Room::new(size as usize + 1)?;
-        let have = fill(&mut from, &mut room).map_err(cannot_read)?;
+        let (start, rest) = room.split_at_mut(head.len());
+        start.copy_from_slice(head);
+        let have = head.len() + fill(&mut from, rest).map_err(cannot_read)?;
         if have < room.len() {
             room.truncate(have);
             return Ok(room);

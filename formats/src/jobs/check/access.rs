@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Whom an access list lets do something, by kind and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+enum Who {
     User(u32),
     Group(u32),
 }
@@ -13,10 +13,38 @@ pub(super) enum Who {
 /// An access list, with every entry cut down to what its mask lets through.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct AccessList {
-    /// What the file's own group may do (4 read, 2 write); in the mode stands the mask instead.
+    /// What the file's own group may do; in the mode stands the mask instead.
     pub group: u32,
     /// What others than the owner, his group and everybody may do.
-    pub named: Vec<(Who, u32)>,
+    named: Vec<(Who, u32)>,
+}
+
+/// As in a mode.
+pub(super) const READ: u32 = 4;
+pub(super) const WRITE: u32 = 2;
+
+impl AccessList {
+    /// Who besides `owner` and root may do something of what `counts`.
+    pub fn granted(&self, owner: u32, counts: u32) -> Option<String> {
+        let others = self.named.iter().filter(|(who, _)| ![Who::User(owner), Who::User(0)].contains(who));
+        let granted: Vec<String> = others
+            .filter(|(_, rights)| rights & counts != 0)
+            .map(|(who, rights)| say(*who, rights & counts))
+            .collect();
+        (!granted.is_empty()).then(|| granted.join(", "))
+    }
+}
+
+fn say(who: Who, rights: u32) -> String {
+    let what = match rights {
+        READ => "read",
+        WRITE => "write",
+        _ => "read and write",
+    };
+    match who {
+        Who::User(id) => format!("user {id} may {what}"),
+        Who::Group(id) => format!("group {id} may {what}"),
+    }
 }
 
 /// Linux's `include/uapi/linux/posix_acl_xattr.h`.

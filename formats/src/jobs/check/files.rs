@@ -1,6 +1,6 @@
 //! Who can read and change the store's files, and whether they can be replaced.
 
-use super::access::{AccessList, Who, access_list};
+use super::access::{AccessList, READ, WRITE, access_list};
 use super::keys::is_open;
 use super::rules::{
     ACCESS_LIST, FOLDER_WRITABLE, MOUNTED_FILE, OWNER_NOT_USER, OWNERS_DIFFER, READ_ONLY_MOUNT, Rule,
@@ -55,11 +55,6 @@ impl Part {
     fn name(&self) -> std::borrow::Cow<'_, str> {
         self.path.file_name().unwrap_or_default().to_string_lossy()
     }
-
-    /// What the file's group may do: with an access list the mode has the mask in its place.
-    fn group(&self) -> u32 {
-        self.list.as_ref().map_or(self.meta.mode() >> 3 & 7, |list| list.group)
-    }
 }
 
 fn look(subject: &Subject<'_>, findings: &mut Findings<'_>) {
@@ -102,6 +97,23 @@ pub(super) fn of_unreadable(path: &Path, findings: &mut Findings<'_>) {
 }
 
 fn judge(path: &Path, parts: &[Part], findings: &mut Findings<'_>) {
+    modes(parts, findings);
+    let (Some(folder), Some(first)) = (Folder::of(path), parts.first()) else { return };
+    let owner = first.meta.uid();
+    folder.writable(findings);
+    // What root gives everybody to read is nobody's by mistake.
+    let for_all = owner == 0 && first.meta.mode() & 0o004 != 0;
+    folder.owner(owner, for_all, findings);
+    for other in parts.iter().skip(1).filter(|p| p.meta.uid() != owner) {
+        let text = format!("{} is user {}'s, the store user {owner}'s", other.name(), other.meta.uid());
+        findings.store(&OWNERS_DIFFER, text);
+    }
+    access(&folder, owner, parts, findings);
+    mounts::look(folder.path, parts.iter().map(|p| &*p.path), folder.inside, findings);
+}
+
+/// What the modes of the files allow.
+fn modes(parts: &[Part], findings: &mut Findings<'_>) {
     let mut by_rule: Vec<(&'static Rule, Vec<String>)> = Vec::new();
     for part in parts {
         let mode = part.meta.mode() & 0o7777;
@@ -112,7 +124,7 @@ fn judge(path: &Path, parts: &[Part], findings: &mut Findings<'_>) {
         };
         let written = match mode {
             _ if mode & 0o002 != 0 => Some(&WRITABLE_BY_OTHERS),
-            _ if part.group() & 2 != 0 => Some(&WRITABLE_BY_GROUP),
+            _ if group_may(&part.meta, part.list.as_ref()) & 2 != 0 => Some(&WRITABLE_BY_GROUP),
             _ => None,
         };
         let text = format!("{} has mode {mode:04o}", part.name());
@@ -126,93 +138,87 @@ fn judge(path: &Path, parts: &[Part], findings: &mut Findings<'_>) {
     for (rule, texts) in by_rule {
         findings.store(rule, texts.join(", "));
     }
-    // A store that is a folder can have its files replaced by whoever writes to it.
-    let inside = path.is_dir();
-    let folder = match path.parent() {
-        _ if inside => path,
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let Ok(meta) = std::fs::metadata(folder) else { return };
-    folder_writable(folder, &meta, findings);
-    owners(folder, &meta, parts, findings);
-    access(folder, &meta, parts, findings);
-    mounts::look(folder, parts.iter().map(|p| &*p.path), inside, findings);
 }
 
-fn folder_writable(folder: &Path, meta: &Metadata, findings: &mut Findings<'_>) {
-    let list = access_list(folder);
-    let group = list.map_or(meta.mode() >> 3 & 7, |list| list.group);
-    let rule = match meta.mode() {
-        // In a sticky folder only the owner of a file can replace it.
-        mode if mode & 0o1000 != 0 => return,
-        mode if mode & 0o002 != 0 => &FOLDER_WRITABLE,
-        _ if group & 2 != 0 => &WRITABLE_BY_GROUP,
-        _ => return,
-    };
-    let mode = meta.mode() & 0o7777;
-    findings.store(rule, format!("the folder {} has mode {mode:04o}", folder.display()));
+/// What the group may do: with an access list the mode has the mask in its place.
+fn group_may(meta: &Metadata, list: Option<&AccessList>) -> u32 {
+    list.map_or(meta.mode() >> 3 & 7, |list| list.group)
 }
 
-/// Who is let in by access lists, besides root and the store's owner.
-fn access(folder: &Path, meta: &Metadata, parts: &[Part], findings: &mut Findings<'_>) {
-    let Some(first) = parts.first() else { return };
-    let owner = first.meta.uid();
+/// Who is let in by access lists.
+fn access(folder: &Folder<'_>, owner: u32, parts: &[Part], findings: &mut Findings<'_>) {
     let mut say = |name: &str, list: &AccessList, counts: u32| {
-        let named = list.named.iter().filter(|(who, _)| *who != Who::User(owner) && *who != Who::User(0));
-        let granted: Vec<String> = named.filter_map(|(who, rights)| grant(*who, rights & counts)).collect();
-        if !granted.is_empty() {
-            findings.store(&ACCESS_LIST, format!("{name}: {}", granted.join(", ")));
+        if let Some(granted) = list.granted(owner, counts) {
+            findings.store(&ACCESS_LIST, format!("{name}: {granted}"));
         }
     };
     for part in parts {
         // Certificates alone are for everybody to read.
-        let counts = if part.holds == Holds::Nothing { 2 } else { 6 };
+        let counts = if part.holds == Holds::Nothing { WRITE } else { READ | WRITE };
         part.list.iter().for_each(|list| say(&part.name(), list, counts));
     }
-    let sticky = meta.mode() & 0o1000 != 0;
-    let list = access_list(folder).filter(|_| !sticky);
-    list.iter().for_each(|list| say(&format!("the folder {}", folder.display()), list, 2));
+    folder.list.iter().filter(|_| !folder.sticky()).for_each(|list| say(&folder.name(), list, WRITE));
 }
 
-fn grant(who: Who, rights: u32) -> Option<String> {
-    let what = match rights & 6 {
-        0 => return None,
-        2 => "write",
-        4 => "read",
-        _ => "read and write",
-    };
-    Some(match who {
-        Who::User(id) => format!("user {id} may {what}"),
-        Who::Group(id) => format!("group {id} may {what}"),
-    })
+/// Where a store lies; of a store that is a folder, that one, for whoever writes to it can replace its files.
+struct Folder<'a> {
+    path: &'a Path,
+    meta: Metadata,
+    list: Option<AccessList>,
+    inside: bool,
 }
 
-fn owners(folder: &Path, meta: &Metadata, parts: &[Part], findings: &mut Findings<'_>) {
-    let Some(first) = parts.first() else { return };
-    let owner = first.meta.uid();
-    let sticky = meta.mode() & 0o1000 != 0;
-    if meta.uid() != owner && meta.uid() != 0 && !sticky {
-        let text =
-            format!("the folder {} is user {}'s, the store user {owner}'s", folder.display(), meta.uid());
-        findings.store(&OWNERS_DIFFER, text);
-    } else if let Some((user, above)) = user_of(folder).filter(|(user, _)| *user != owner) {
-        let text =
-            format!("it is user {owner}'s, and lies below {}, which is user {user}'s", above.display());
-        findings.store(&OWNER_NOT_USER, text);
+impl<'a> Folder<'a> {
+    fn of(store: &'a Path) -> Option<Folder<'a>> {
+        let inside = store.is_dir();
+        let path = match store.parent() {
+            _ if inside => store,
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Folder { path, meta, list: access_list(path), inside })
     }
-    for other in parts.iter().skip(1).filter(|p| p.meta.uid() != owner) {
-        let text = format!("{} is user {}'s, the store user {owner}'s", other.name(), other.meta.uid());
-        findings.store(&OWNERS_DIFFER, text);
-    }
-}
 
-/// The user whose programs use what is in a folder, as far as folders say so: the one to whom it belongs, or the
-/// nearest above it that is not root's, a home for instance.
-fn user_of(folder: &Path) -> Option<(u32, PathBuf)> {
-    let real = folder.canonicalize().ok()?;
-    let above = real.ancestors().filter_map(|a| Some((a, std::fs::metadata(a).ok()?)));
-    let (home, meta) = above.into_iter().find(|(_, meta)| meta.uid() != 0)?;
-    // What is everybody's says nothing about somebody.
-    (meta.mode() & 0o1000 == 0).then(|| (meta.uid(), home.to_owned()))
+    fn name(&self) -> String {
+        format!("the folder {}", self.path.display())
+    }
+
+    /// Only the owner of a file can replace it.
+    fn sticky(&self) -> bool {
+        self.meta.mode() & 0o1000 != 0
+    }
+
+    fn writable(&self, findings: &mut Findings<'_>) {
+        let rule = match self.meta.mode() {
+            _ if self.sticky() => return,
+            mode if mode & 0o002 != 0 => &FOLDER_WRITABLE,
+            _ if group_may(&self.meta, self.list.as_ref()) & 2 != 0 => &WRITABLE_BY_GROUP,
+            _ => return,
+        };
+        findings.store(rule, format!("{} has mode {:04o}", self.name(), self.meta.mode() & 0o7777));
+    }
+
+    /// Whether it, or the user's folder that it is in, belongs to another than the store.
+    fn owner(&self, owner: u32, for_all: bool, findings: &mut Findings<'_>) {
+        let own = self.meta.uid();
+        if own != owner && own != 0 && !self.sticky() {
+            let text = format!("{} is user {own}'s, the store user {owner}'s", self.name());
+            findings.store(&OWNERS_DIFFER, text);
+        } else if let Some((user, above)) = self.user().filter(|(user, _)| *user != owner && !for_all) {
+            let above = above.display();
+            let text = format!("it is user {owner}'s, and lies below {above}, which is user {user}'s");
+            findings.store(&OWNER_NOT_USER, text);
+        }
+    }
+
+    /// The user whose programs use what is in it, as far as folders say so: the one to whom it belongs, or the
+    /// nearest above it that is not root's, a home for instance.
+    fn user(&self) -> Option<(u32, PathBuf)> {
+        let real = self.path.canonicalize().ok()?;
+        let mut above = real.ancestors().filter_map(|a| Some((a, std::fs::metadata(a).ok()?)));
+        let (home, meta) = above.find(|(_, meta)| meta.uid() != 0)?;
+        // What is everybody's says nothing about somebody.
+        (meta.mode() & 0o1000 == 0).then(|| (meta.uid(), home.to_owned()))
+    }
 }
