@@ -203,6 +203,7 @@ fn in_a_folder(staging: Staging, store: &Path) -> Result<(TempDir, File)> {
     let made = around.take_folder().ok_or_else(|| Error::new(Kind::Write, "there is no folder for it"))?;
     for (suffix, temp) in staging.into_files()? {
         let named = suffix.map_or_else(|| store.to_owned(), |s| store.with_extension(s));
+        temp.as_file().sync_all().map_err(|e| failed("can't be synced", e))?;
         temp.persist_noclobber(made.0.path().join(named.file_name().unwrap_or_default()))
             .map_err(|e| failed("can't be moved into its folder", e.error))?;
     }
