@@ -144,7 +144,7 @@ impl Hash {
                 pkcs12::<Sha256>(id, password, salt, rounds, out, |a, times| sha256::again(&mut a.0, times));
             }
             _ => with!(self, D => pkcs12::<D>(id, password, salt, rounds, out, |a, times| {
-                (0..times).for_each(|_| *a = D::digest(&*a));
+                (0..times).for_each(|_| *a = D::digest(a.as_slice()));
             })),
         }
     }
