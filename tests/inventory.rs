@@ -714,6 +714,7 @@ fn options_combine_over_what_openssl_prints() {
     }
     let one = |option: &'static str, value: &str| found(&[(option, value.to_owned())]);
     assert_eq!(one("--san", "2001:db8::1"), print("a"));
+    assert_eq!(one("--san", "2001:DB8:0:0:0:0:0:1"), print("a"));
     assert_eq!(one("--san", "*@B.example"), print("b"));
     assert_eq!(one("--san", "x.c.example"), BTreeSet::new());
     assert_eq!(one("--serial", "c0:ff:ee:02"), print("b"));

@@ -87,7 +87,7 @@ impl FilterOptions {
             dn: patterns("--dn", &self.dn)?,
             subject: patterns("--subject", &self.subject)?,
             issuer: patterns("--issuer", &self.issuer)?,
-            san: self.san.iter().map(|t| Glob::new(t)).collect(),
+            san: self.san.iter().map(|name| Glob::new(&in_short(name))).collect(),
             kinds: ItemKind::ALL
                 .iter()
                 .copied()
@@ -140,6 +140,11 @@ pub fn digits(option: &str, texts: &[String]) -> Result<Vec<String>> {
         }
     };
     texts.iter().map(one).collect()
+}
+
+/// An address as certificates' are printed (RFC 5952), however it was written: OpenSSL writes all of its groups.
+fn in_short(name: &str) -> String {
+    name.parse::<std::net::IpAddr>().map_or_else(|_| name.to_owned(), |address| address.to_string())
 }
 
 #[cfg(test)]
