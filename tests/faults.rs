@@ -91,7 +91,8 @@ fn nothing_is_lost_whichever_call_fails() {
     assert!(count("swaps") >= 100 && count("reads") >= 50, "{out}");
 }
 
-/// Some edits, and of them every fifteenth fault (an even number would choose the kills alone); `scripts/faults.py … edits` tries all of all.
+/// Some edits, and of them every fifteenth fault (an even number would choose the kills alone); `scripts/faults.py … edits`
+/// tries every call of every edit.
 #[test]
 fn no_edit_leaves_half_a_store_or_loses_a_key_whichever_call_fails() {
     let (out, count) = sampled(
@@ -111,7 +112,7 @@ fn no_edit_leaves_half_a_store_or_loses_a_key_whichever_call_fails() {
 }
 
 /// A kdb with its stash, a JKS, a PKCS#12, a PEM and a database, changed together: every 61st fault;
-/// `scripts/faults.py … machines` tries all.
+/// `scripts/faults.py … machines` tries every call.
 #[test]
 fn a_set_of_every_kind_changes_all_or_none_whichever_call_fails() {
     let (out, count) = sampled(&["machine-rebuild", "machine-apply"], "61");
