@@ -3,7 +3,7 @@
 
     scripts/faults.py target/debug/keyferry testdata [SCENARIO...|databases|edits|machines]
 
-With the variable FAULTS_EVERY=N only every Nth fault of what `edits` and `machines` stand for is tried.
+With the variable FAULTS_EVERY=N only every Nth fault is tried.
 
 Each scenario is one command on stores of known bytes (`--reproducible` makes the new ones known too). A
 traced run finds the calls; then the command runs once for every call and every fault, each time in a fresh

@@ -85,9 +85,9 @@ fn is_root() -> bool {
 
 #[test]
 fn nothing_is_lost_whichever_call_fails() {
-    let (out, count) = faults(&[]);
+    let (out, count) = sampled(&[], "3");
     // A script that finds no calls finds no faults.
-    assert!(count("kills") >= 180 && count("errors") >= 900, "{out}");
+    assert!(count("kills") >= 100 && count("errors") >= 500, "{out}");
     assert!(count("swaps") >= 100 && count("reads") >= 50, "{out}");
 }
 
@@ -121,16 +121,12 @@ fn a_set_of_every_kind_changes_all_or_none_whichever_call_fails() {
 
 #[test]
 fn no_database_is_left_half_changed_whichever_call_fails() {
-    let (out, count) = faults(&["databases"]);
-    assert!(count("scenarios") == 8 && count("kills") >= 500 && count("errors") >= 500, "{out}");
+    let (out, count) = sampled(&["databases"], "3");
+    assert!(count("scenarios") == 8 && count("kills") >= 170 && count("errors") >= 170, "{out}");
 }
 
-/// Runs the script, which must find nothing wrong; returns what it says, and how often it counted a thing.
-fn faults(scenarios: &[&str]) -> (String, impl Fn(&str) -> usize) {
-    sampled(scenarios, "1")
-}
-
-/// The same with every Nth fault; FAULTS_EVERY in the environment says another N.
+/// Runs the script with every Nth fault, which must find nothing wrong; returns what it says, and how often it counted a
+/// thing. FAULTS_EVERY in the environment says another N.
 fn sampled(scenarios: &[&str], every: &str) -> (String, impl Fn(&str) -> usize) {
     let mut command = Command::new("python3");
     command.env("FAULTS_EVERY", std::env::var("FAULTS_EVERY").unwrap_or(every.to_owned()));

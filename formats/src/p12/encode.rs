@@ -237,9 +237,10 @@ impl<'a> Plan<'a> {
             t if t.distrusts() => {
                 (LossKind::Trust, "PKCS#12 can't say that it is distrusted; it is written as not trusted")
             }
-            t if !has(t, Level::Anchor) && !has(t, Level::Peer) => {
-                (LossKind::Trust, "PKCS#12 can't say that it is not trusted, only leave that open")
-            }
+            t if !has(t, Level::Anchor) && !has(t, Level::Peer) => (
+                LossKind::Trust,
+                "PKCS#12 can't say that it is not trusted, only leave that open: Java trusts it no longer, GSKit does",
+            ),
             t if raises(t, der) => {
                 (LossKind::TrustRaised, "Java trusts it for everything, whatever usages PKCS#12 names")
             }

@@ -84,7 +84,15 @@ impl Staged {
         let mut text = Vec::new();
         match open(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut text)) {
             Ok(_) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            // A name that is too long for it is one of a store that nothing was ever staged for.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(e) => return Err(Error::io(Kind::Read, "can't be read", e).in_file(&path)),
         }
         let note = serde_json::from_slice::<Note>(&text).ok().filter(|n| n.version == VERSION);

@@ -246,7 +246,8 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
     if report.written {
         carry_out(job, &mut built, &mut report.warnings)?;
     }
-    if matches!(job.mode, Mode::Replace | Mode::Commit) {
+    // A plan says it, too.
+    if job.mode != Mode::Stage {
         for (place, _, _, store) in built.iter().filter(|(_, _, _, s)| s.changed && !s.created) {
             if let Some(in_place) = place.format.in_place() {
                 report.warnings.extend(in_place.users(&place.path).iter().map(|u| u.warning(&store.path)));
