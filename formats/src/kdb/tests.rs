@@ -18,6 +18,13 @@ const FORM_TWO: &str = "daa8fec4c09c5124fae2920534a9848b3b714b9ce237754dbb75815b
      cbd72d969959ddf0bf37a9e2dad3d72a1d15f80aa985d4b40af0d8e2c71aab9e56ea1922391aade74cfbbff85a9d05ff\
      a7";
 
+/// Of `Other-59`, with a salt whose first digest has a 3 at index 8 already: GSKit 8.0.60.5 goes on all the same.
+const FORM_TWO_EARLY: &str = "81fd8d9b9862c118381edcb2374ff2517db1b850f8005c131ceef939f28db0b033df8f4fa1848c824ce6e7ded08cd72e\
+     ade4da3728f45087a5252191875e4882e074b8512b4a091273b5f0b561e7114ef3d98e2916fe90182a2fa12d17eb73c4\
+     bbc0827b5d4b6c57ffb38878e3dae40de71538cf8d6add20c9fa3aaee5f7421616c9dfd729384d506b930590380835a7\
+     aa11a518283a479872b33b25f6fbd5b305e16b7a5e17a9c6892d37ae088532e31f5a45f3be9c6089d34055057965f306\
+     2b";
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect()
 }
@@ -29,6 +36,7 @@ fn stashes_of_gskit_are_read() {
         assert_eq!(stash::form_of(&stash), form);
         assert_eq!(stash::read(&stash).expect("password").bytes(), PASSWORD);
     }
+    assert_eq!(stash::read(&bytes(FORM_TWO_EARLY)).expect("password").bytes(), b"Other-59");
     // A damaged salt makes form 2 look like form 1, and that one has no end of its password where it should.
     let mut damaged = bytes(FORM_TWO);
     damaged[0] ^= 1;
