@@ -15,6 +15,7 @@ use formats::jobs::tree::Found;
 use formats::jobs::{AllowLoss, Input};
 use formats::model::Loss;
 use formats::mq::{Pointed, SettingsFile};
+use formats::place::path_text;
 use formats::{Ctx, Error, FORMATS, Format, Kind, PasswordUse, Session, by_name};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
@@ -166,7 +167,7 @@ impl Run<'_> {
                 Ok(true) => out.push(Store { arg: StoreArg::parse(path.as_os_str()), found: true }),
                 Ok(false) => {}
                 Err(error) => {
-                    self.program.ui.store_error(&path.to_string_lossy(), &error);
+                    self.program.ui.store_error(&path_text(&path), &error);
                     failed = true;
                 }
             }
@@ -291,7 +292,7 @@ impl Run<'_> {
         for (path, pointed) in rewritten {
             let would = if self.args.dry_run { "would become " } else { "is " };
             for Pointed { setting, now, .. } in pointed {
-                let (path, now) = (path.to_string_lossy(), now.to_string_lossy());
+                let (path, now) = (path_text(path), now.to_string_lossy());
                 self.program.ui.note(&format!(
                     "{}: {setting} {would}{} now",
                     Printable(&path),
@@ -358,7 +359,7 @@ fn by_gskit(format: &dyn Format) -> bool {
 }
 
 fn lines(from: &Path, done: &Migrated, args: &Args) -> Vec<String> {
-    let text = |path: &Path| Printable(&path.to_string_lossy()).to_string();
+    let text = |path: &Path| Printable(&path_text(path)).to_string();
     let verb = match (done.already, args.dry_run) {
         (true, _) => "was moved before",
         (_, true) => "would be moved",
@@ -404,8 +405,8 @@ fn row(from: &Path, done: &Migrated, rewritten: &[(PathBuf, Vec<Pointed>)], args
     let counts = done.done.counts.iter().map(|(kind, n)| (kind.name().to_owned(), json!(n)));
     let settings = settings(done, args.to).into_iter().map(|(at, s)| json!({ "place": at, "setting": s }));
     let mut row = json!({
-        "store": from.to_string_lossy(),
-        "to": done.to.to_string_lossy(),
+        "store": path_text(from),
+        "to": path_text(&done.to),
         "format": args.to.name(),
         "written": !args.dry_run && !done.already,
         "already": done.already,
@@ -413,10 +414,10 @@ fn row(from: &Path, done: &Migrated, rewritten: &[(PathBuf, Vec<Pointed>)], args
         "requests": done.requests,
         "losses": losses.collect::<Vec<_>>(),
         "settings": settings.collect::<Vec<_>>(),
-        "rewritten": rewritten.iter().map(|(p, _)| p.to_string_lossy()).collect::<Vec<_>>(),
+        "rewritten": rewritten.iter().map(|(p, _)| path_text(p)).collect::<Vec<_>>(),
     });
     if let Some(stash) = &done.stash {
-        row["stash"] = json!(stash.to_string_lossy());
+        row["stash"] = json!(path_text(stash));
     }
     if let Some(default) = &done.default {
         row["default"] = json!(default);

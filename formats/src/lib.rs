@@ -18,6 +18,7 @@ pub mod explain;
 mod fact;
 mod foreign;
 mod format;
+mod hex;
 pub mod issue;
 mod jks;
 pub mod jobs;

@@ -79,6 +79,18 @@ fn configure(machine: &Machine, source: &str, options: &str) {
     std::fs::write(machine.path("k.toml"), text.replace(&local, &remote)).unwrap();
 }
 
+/// A server with a bundle of ann and bob in its folder `trust`, as a bucket's objects are asked for.
+fn serve(machine: &Machine) -> Server {
+    let server = Server::start(machine);
+    std::fs::write(machine.path("web/mode"), "honest").unwrap();
+    std::fs::create_dir(machine.path("web/trust")).unwrap();
+    machine.publish(&["ann", "bob"], &["--expires", "30d"]);
+    for file in FILES {
+        std::fs::copy(machine.path(file), machine.path(&format!("web/trust/{file}"))).unwrap();
+    }
+    server
+}
+
 #[test]
 fn a_bundle_comes_from_s3() {
     let machine = Machine::new(&["ann", "bob", "cy"]);
@@ -126,13 +138,7 @@ fn a_bundle_comes_from_s3() {
 #[test]
 fn a_bundle_comes_from_the_stores_of_google_and_azure() {
     let machine = Machine::new(&["ann", "bob"]);
-    let server = Server::start(&machine);
-    std::fs::write(machine.path("web/mode"), "honest").unwrap();
-    std::fs::create_dir(machine.path("web/trust")).unwrap();
-    machine.publish(&["ann", "bob"], &["--expires", "30d"]);
-    for file in FILES {
-        std::fs::copy(machine.path(file), machine.path(&format!("web/trust/{file}"))).unwrap();
-    }
+    let server = serve(&machine);
     let at = format!("https://localhost:{}", server.port);
     let stores = [
         ("gs", format!("google_base_url = \"{at}\", google_skip_signature = \"true\"")),
@@ -164,13 +170,7 @@ fn a_bundle_comes_from_the_stores_of_google_and_azure() {
 #[test]
 fn bundles_come_through_a_proxy() {
     let machine = Machine::new(&["ann", "bob"]);
-    let server = Server::start(&machine);
-    std::fs::write(machine.path("web/mode"), "honest").unwrap();
-    std::fs::create_dir(machine.path("web/trust")).unwrap();
-    machine.publish(&["ann", "bob"], &["--expires", "30d"]);
-    for file in FILES {
-        std::fs::copy(machine.path(file), machine.path(&format!("web/trust/{file}"))).unwrap();
-    }
+    let server = serve(&machine);
     let script = crate::support::root().join("tests/oracles/proxy.py");
     let mut proxy = Command::new("python3");
     let proxy = proxy.arg(script).arg(machine.path("connects")).stdout(Stdio::piped()).spawn().unwrap();

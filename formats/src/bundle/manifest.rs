@@ -1,6 +1,7 @@
 //! What a bundle is, as its publisher says it.
 
 use crate::error::{Error, Result};
+use crate::hex::hex;
 use crate::query::time;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -210,7 +211,7 @@ impl Manifest {
 const DAY: i64 = 86_400;
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Entries as rows: what `list`, `show` and scripts see.
 
+pub use crate::hex::hex;
+
 use super::Input;
 use crate::asn1::{CertFields, Reader, Tag, cert_fields, oid, request_fields};
 use crate::context::Ctx;
@@ -393,15 +395,6 @@ pub fn row_in(store: &str, format: &'static str, entry: &Entry, style: Style) ->
 fn public_key(row: &mut Row, spki: &[u8]) {
     row.spki_sha256 = Some(sha256_hex(spki));
     row.key = Some(spki_key_info(spki));
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
 }
 
 /// SHA-256 as lower-case hex: the fingerprint of the JSON contract.

@@ -81,9 +81,8 @@ impl<'a> Led<'a> {
 
     /// The stores that a state of the settings file leads to.
     fn stores(&self, state: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
-        let bytes = Source::open(state)?.bytes()?.to_vec();
         let folder = self.settings.parent().unwrap_or(Path::new("/"));
-        let all = Settings::parse(self.settings, bytes).stores(folder);
+        let all = Settings::read(self.settings, state)?.stores(folder);
         Ok(all.into_iter().map(|n| (n.setting, n.path)).collect())
     }
 

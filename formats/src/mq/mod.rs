@@ -56,6 +56,18 @@ impl Settings {
         Settings { shape, bytes: Zeroizing::new(bytes) }
     }
 
+    /// Reads a settings file `path` as it is in `state`: the file itself, or an old generation of it.
+    pub fn read(path: &Path, state: &Path) -> Result<Settings> {
+        Settings::of(path, &Source::open(state)?)
+    }
+
+    /// What was read of the file is wiped, for it may hold passwords.
+    fn of(path: &Path, source: &Source) -> Result<Settings> {
+        let settings = Settings::parse(path, source.bytes()?.to_vec());
+        source.wipe_on_drop();
+        Ok(settings)
+    }
+
     /// Which of the files it is.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -130,9 +142,7 @@ impl SettingsFile {
             if source.size()? > LIMIT {
                 return Err(Error::too_large(format!("is larger than {LIMIT} bytes, so no file of MQ's")));
             }
-            source.wipe_on_drop();
-            let settings = Settings::parse(path, source.bytes()?.to_vec());
-            source.wipe_on_drop();
+            let settings = Settings::of(path, &source)?;
             Ok(SettingsFile { path: resolved, source, settings })
         };
         read().map_err(|e: Error| e.in_file(path))

@@ -2,6 +2,7 @@
 
 use super::{Settings, Shape};
 use crate::error::{Error, Result};
+use crate::storeset::with_suffix;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +115,7 @@ impl Settings {
 fn meant(folder: &Path, value: &OsString, pointer: &Pointer) -> PathBuf {
     let path = folder.join(value);
     let own = pointer.format;
-    let with = with_suffix(&path, own);
+    let with = with_suffix(&path, &format!(".{own}"));
     let has = |suffix: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(suffix));
     match pointer.suffix {
         // A name that ends so already is a mistake that `check` tells of; it means the store all the same.
@@ -150,13 +151,6 @@ fn value(before: &OsString, folder: &Path, to: &Path, pointer: &Pointer) -> Resu
         Some(name) => had.with_file_name(name).into(),
         None => named.into(),
     })
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
 }
 
 /// A path that can be compared: links followed as far as there is something.

@@ -1,5 +1,6 @@
 //! Paths as text. A path is bytes, and need not be UTF-8.
 
+use crate::hex::hex;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -23,11 +24,7 @@ pub fn path_text(path: &Path) -> Cow<'_, str> {
 
 /// The bytes of a path in lower-case hex, where it isn't UTF-8 and [`path_text`] could be another's text.
 pub fn path_hex(path: &Path) -> Option<String> {
-    let bytes = path.to_str().is_none().then(|| path.as_os_str().as_bytes())?;
-    Some(bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    }))
+    path.to_str().is_none().then(|| hex(path.as_os_str().as_bytes()))
 }
 
 #[cfg(test)]

@@ -7,11 +7,9 @@ use super::set::{self, Exchanged, Names, NewSet};
 use super::{Step, attributes, failed, folder, sync_folder};
 use crate::error::{Error, Kind, Result};
 use crate::place::{Identity, Staging};
-use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -181,8 +179,7 @@ impl Move {
 }
 
 fn open_companion(place: &Path) -> Result<Option<File>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    match File::options().read(true).custom_flags(flags.bits().cast_signed()).open(place) {
+    match files::open_plain(place) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(failed("can't be opened", e).in_file(place)),

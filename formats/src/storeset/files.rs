@@ -2,11 +2,11 @@
 
 use super::{attributes, folder, temp_prefix};
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use tempfile::{NamedTempFile, TempPath};
 use zeroize::Zeroizing;
@@ -106,6 +106,12 @@ pub(super) fn second_temporary(from: &Path, store: &Path) -> io::Result<NamedTem
     let file = File::open(&path)?;
     let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
     Ok(NamedTempFile::from_parts(file, path))
+}
+
+/// Opens a file to read it: through no link, and without waiting for who writes into it if it is a pipe.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 /// The rename over what is there.

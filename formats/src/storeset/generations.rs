@@ -83,7 +83,7 @@ pub fn generations(store: &Path) -> Result<Vec<Generation>> {
 }
 
 /// N as this program writes it; what others call their files is not ours to delete.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;
     text.parse().ok().filter(|n: &u64| *n > 0 && n.to_string() == text)
 }

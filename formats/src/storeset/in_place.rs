@@ -295,7 +295,7 @@ pub(super) fn delete(path: &Path) -> std::io::Result<()> {
 }
 
 /// Deletes a folder of files that belongs to `store`, first its name. One with a folder in it isn't ours.
-pub(super) fn discard(path: &Path, store: &Path) -> std::io::Result<()> {
+pub(crate) fn discard(path: &Path, store: &Path) -> std::io::Result<()> {
     let items = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
     if items.iter().any(|i| i.file_type().is_ok_and(|t| t.is_dir())) {
         return Err(std::io::Error::new(ErrorKind::DirectoryNotEmpty, "there is a folder in it"));

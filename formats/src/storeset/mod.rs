@@ -26,7 +26,9 @@ mod staged;
 mod tests;
 
 pub use commit::{Commit, Committed, commit, commit_apart, not_put_back};
+pub(crate) use generations::number;
 pub use generations::{Generation, Rollback, generation_of, generations, prune, rollback};
+pub(crate) use in_place::discard as discard_folder;
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::{Hold, Record};
@@ -137,7 +139,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// `PATH` with `suffix` after its whole name.
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

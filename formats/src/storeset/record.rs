@@ -2,13 +2,10 @@
 //!
 //! Advice only. A missing, old or foreign record costs one full comparison, never a wrong store.
 
-use super::{failed, folder, temp_prefix, with_suffix};
+use super::{failed, files, folder, temp_prefix, with_suffix};
 use crate::error::Result;
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const VERSION: u32 = 1;
@@ -82,9 +79,7 @@ impl Record {
 
     /// The record beside `store`; `None` when there is none that can be understood.
     pub fn read(store: &Path) -> Option<Record> {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file =
-            File::options().read(true).custom_flags(flags).open(with_suffix(store, ".update.json")).ok()?;
+        let file = files::open_plain(&with_suffix(store, ".update.json")).ok()?;
         let mut text = Vec::new();
         file.take(LIMIT).read_to_end(&mut text).ok()?;
         serde_json::from_slice::<Record>(&text).ok().filter(|r| r.version == VERSION)

@@ -11,15 +11,13 @@
 
 use super::{Record, failed, files, in_place, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
+use crate::hex::hex;
 use crate::place::Staging;
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -82,7 +80,7 @@ impl Staged {
     pub fn read(store: &Path) -> Result<Option<Staged>> {
         let path = place(store).join(NOTE);
         let mut text = Vec::new();
-        match open(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut text)) {
+        match files::open_plain(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut text)) {
             Ok(_) => {}
             // A name that is too long for it is one of a store that nothing was ever staged for.
             Err(e)
@@ -175,20 +173,16 @@ impl Staged {
         let is_folder = self.store.is_dir();
         let around = if is_folder { Some(&*self.store) } else { self.store.parent() };
         let around = around.unwrap_or(Path::new("/"));
-        let gone = |outcome: std::io::Result<()>| match outcome {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
         let take = || {
             // The note may have been tampered with: here and nowhere else.
             let names = self.note.files.keys().filter(|name| !name.contains('/'));
-            names.map(|name| around.join(name)).try_for_each(|path| gone(std::fs::remove_file(path)))?;
+            names.map(|name| around.join(name)).try_for_each(|path| or_gone(std::fs::remove_file(path)))?;
             if !is_folder {
                 return Ok(());
             }
             match std::fs::remove_dir(around) {
-                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
-                other => gone(other),
+                Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+                other => or_gone(other),
             }
         };
         take().map_err(|e| failed("can't be deleted", e).in_file(&self.store))
@@ -196,11 +190,16 @@ impl Staged {
 
     /// Deletes the one of `store`, if there is one; first its name.
     pub fn discard(store: &Path) -> Result<()> {
-        let gone = match in_place::discard(&place(store), store) {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        gone.map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
+        or_gone(in_place::discard(&place(store), store))
+            .map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
+    }
+}
+
+/// What is to be deleted may be gone already.
+fn or_gone(deleted: std::io::Result<()>) -> std::io::Result<()> {
+    match deleted {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 
@@ -234,7 +233,7 @@ pub fn place(store: &Path) -> PathBuf {
 /// SHA-256 of a file, lower-case hex.
 pub fn digest(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    let mut file = open(path)?;
+    let mut file = files::open_plain(path)?;
     let mut piece = vec![0; 64 * 1024];
     loop {
         match file.read(&mut piece)? {
@@ -242,10 +241,7 @@ pub fn digest(path: &Path) -> std::io::Result<String> {
             n => hash.update(piece.get(..n).unwrap_or_default()),
         }
     }
-    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(hex(&hash.finalize()))
 }
 
 /// The files of the store in the folder of a staged generation.
@@ -263,9 +259,4 @@ fn digests(at: &Path) -> Result<BTreeMap<String, String>> {
     };
     let all = || members(at)?.into_iter().map(of).collect::<std::io::Result<_>>();
     all().map_err(|e| failed("can't be read", e).in_file(at))
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    File::options().read(true).custom_flags(flags).open(path)
 }

@@ -124,7 +124,7 @@ fn modes(parts: &[Part], findings: &mut Findings<'_>) {
         };
         let written = match mode {
             _ if mode & 0o002 != 0 => Some(&WRITABLE_BY_OTHERS),
-            _ if group_may(&part.meta, part.list.as_ref()) & 2 != 0 => Some(&WRITABLE_BY_GROUP),
+            _ if group_may(&part.meta, part.list.as_ref()) & WRITE != 0 => Some(&WRITABLE_BY_GROUP),
             _ => None,
         };
         let text = format!("{} has mode {mode:04o}", part.name());
@@ -193,7 +193,7 @@ impl<'a> Folder<'a> {
         let rule = match self.meta.mode() {
             _ if self.sticky() => return,
             mode if mode & 0o002 != 0 => &FOLDER_WRITABLE,
-            _ if group_may(&self.meta, self.list.as_ref()) & 2 != 0 => &WRITABLE_BY_GROUP,
+            _ if group_may(&self.meta, self.list.as_ref()) & WRITE != 0 => &WRITABLE_BY_GROUP,
             _ => return,
         };
         findings.store(rule, format!("{} has mode {:04o}", self.name(), self.meta.mode() & 0o7777));

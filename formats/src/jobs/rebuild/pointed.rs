@@ -18,6 +18,9 @@ use crate::storeset::{self, Step, generations};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Between the store's name and the number of a generation.
+const FOLDER: &str = ".gen-";
+
 /// Where a store is that a settings file leads to.
 pub(super) struct Pointed {
     /// The settings file.
@@ -44,13 +47,13 @@ pub fn folders(home: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let around = home.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unlisted = |e| Error::io(Kind::Read, "the folder can't be listed", e).in_file(home);
     let mut prefix = home.file_name().unwrap_or_default().to_owned();
-    prefix.push(".gen-");
+    prefix.push(FOLDER);
     let mut found = Vec::new();
     for item in std::fs::read_dir(around).map_err(unlisted)? {
         let item = item.map_err(unlisted)?;
         let name = item.file_name();
         let digits = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
-        let number = digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| d.parse().ok());
+        let number = digits.and_then(storeset::number);
         let folder = number.filter(|_| item.file_type().is_ok_and(|t| t.is_dir()));
         found.extend(folder.map(|n| (n, around.join(name))));
     }
@@ -85,7 +88,9 @@ impl Drop for Prepared {
 
 /// Deletes a generation that nothing leads to. What can't be deleted does no harm, and goes another time.
 pub(super) fn discard(folder: &Path) {
-    let _ = std::fs::remove_dir_all(folder);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let home = name.rsplit_once(FOLDER).map_or(&*name, |(home, _)| home);
+    let _ = storeset::discard_folder(folder, &folder.with_file_name(home));
 }
 
 /// Puts what was staged into a folder of its own.
@@ -97,9 +102,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let seen = place.seen();
     let newest = folders(&pointed.home)?.first().map_or(0, |(n, _)| *n);
-    let mut folder = pointed.home.clone().into_os_string();
-    folder.push(format!(".gen-{}", newest.saturating_add(1)));
-    let folder = PathBuf::from(folder);
+    let folder = storeset::with_suffix(&pointed.home, &format!("{FOLDER}{}", newest.saturating_add(1)));
     let how = storeset::Commit {
         store: &place.path,
         expected: seen.identity,
@@ -160,9 +163,7 @@ pub(super) fn prune(pointed: &Pointed, keep: usize, min_age_ms: i64, now_ms: i64
     files.extend(generations(&settings)?.into_iter().map(|g| g.file));
     let mut led = Vec::new();
     for file in files {
-        let bytes =
-            std::fs::read(&file).map_err(|e| Error::io(Kind::Read, "can't be read", e).in_file(&file))?;
-        led.extend(Settings::parse(&settings, bytes).stores(around).into_iter().map(|n| n.path));
+        led.extend(Settings::read(&settings, &file)?.stores(around).into_iter().map(|n| n.path));
     }
     for (_, folder) in folders(&pointed.home)? {
         let store = store_in(&folder, &pointed.home);
