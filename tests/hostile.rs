@@ -5,8 +5,9 @@ use crate::support::{NOW_MS, Ran, World, keyferry, must, nobody, run, scratch, t
 use formats::model::Entry;
 use formats::place::Source;
 use formats::{Budget, Kind, OnePassword, Secrets, Session, jobs};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Address space for the program when it reads hostile files: 256 MiB.
@@ -42,6 +43,43 @@ fn malformed_files_are_located() {
         let source = Source::open(&testdata("java").join(name)).unwrap();
         let error = World::new().load(&source, &OnePassword::new("changeit")).unwrap_err();
         assert_eq!(error.place().label.as_deref(), Some("x"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_store_that_is_written_to_while_it_is_read_is_busy() {
+    let dir = scratch();
+    let at = |name: &str| dir.path().join(name);
+    let whole = std::fs::read(testdata("p12/ossl-default.p12")).unwrap();
+    must(Command::new("mkfifo").arg(at("password")));
+    for (status, command) in [
+        (6, &["list", "s.p12"][..]),
+        (6, &["convert", "s.p12", "jks:copy.jks", "--to-password", "env:NEW"]),
+        (8, &["list", "-r", "."]),
+    ] {
+        std::fs::write(at("s.p12"), &whole).unwrap();
+        let mut program = keyferry();
+        program.current_dir(dir.path()).env("NEW", "changeit").args(command);
+        let mut child = program.args(["--password", "file:password"]).stderr(Stdio::piped()).spawn().unwrap();
+        // It waits for its password, and has the store open by then.
+        let mut password = std::fs::File::options().write(true).open(at("password")).unwrap();
+        let descriptors = format!("/proc/{}/fd", child.id());
+        let is_store = |fd: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_link(fd.unwrap().path()).is_ok_and(|p| p.ends_with("s.p12"))
+        };
+        while !std::fs::read_dir(&descriptors).is_ok_and(|mut all| all.any(is_store)) {
+            assert!(child.try_wait().unwrap().is_none(), "{command:?} did not open the store");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::fs::write(at("s.p12"), &whole[..whole.len() / 2]).unwrap();
+        // It may have noticed already, and not ask any more.
+        let _ = password.write_all(b"changeit");
+        drop(password);
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{command:?}: {err}");
+        assert!(err.contains("s.p12") && err.contains("written to while it was read"), "{command:?}: {err}");
+        assert!(!at("copy.jks").exists());
     }
 }
 

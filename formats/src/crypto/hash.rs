@@ -2,6 +2,7 @@
 
 use crate::asn1::oid;
 use digest::common::BlockSizeUser;
+use digest::{FixedOutputReset, Output};
 use hmac::digest;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -118,17 +119,21 @@ impl Hash {
     }
 
     /// PBKDF2 (RFC 8018 section 5.2) with this hash's HMAC, without budget or cache.
+    ///
+    /// In the newer generation of the crates every round copies two states and wipes them, which costs a third
+    /// more (measured with SHA-256, where it decides how long a tree takes); the older one leaves its states to
+    /// be overwritten by what runs next.
     pub(super) fn pbkdf2(self, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
+        if self == Hash::Sha256 {
+            return pbkdf2_lean::pbkdf2_hmac::<sha2_lean::Sha256>(password, salt, rounds, out);
+        }
         with!(self, D => pbkdf2::pbkdf2_hmac::<D>(password, salt, rounds, out));
     }
 
     /// PBKDF1 (RFC 8018 section 5.1), without budget or cache; `out` takes at most one digest.
     pub(super) fn pbkdf1(self, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
         with!(self, D => {
-            let mut t = D::new().chain_update(password).chain_update(salt).finalize();
-            for _ in 1..rounds {
-                t = D::digest(t);
-            }
+            let t = digested(D::new().chain_update(password).chain_update(salt), rounds);
             out.iter_mut().zip(t).for_each(|(o, t)| *o = t);
         });
     }
@@ -158,8 +163,25 @@ impl<M: Mac> Authenticating for M {
     }
 }
 
+/// The digest of what `hasher` has taken, digested until there were `rounds`. One state serves them all: a new one
+/// a round would be wiped each time.
+fn digested<D: Digest + FixedOutputReset>(mut hasher: D, rounds: u32) -> Output<D> {
+    let mut digest = hasher.finalize_reset();
+    for _ in 1..rounds {
+        Digest::update(&mut hasher, &digest);
+        Digest::finalize_into_reset(&mut hasher, &mut digest);
+    }
+    digest
+}
+
 /// RFC 7292 appendix B.2. `v` and `u` are the RFC's names for block and digest length.
-fn pkcs12<D: Digest + BlockSizeUser>(id: u8, password: &[u8], salt: &[u8], rounds: u32, out: &mut [u8]) {
+fn pkcs12<D: Digest + FixedOutputReset + BlockSizeUser>(
+    id: u8,
+    password: &[u8],
+    salt: &[u8],
+    rounds: u32,
+    out: &mut [u8],
+) {
     let v = D::block_size();
     let diversifier = vec![id; v];
     let mut input = Zeroizing::new(Vec::with_capacity(padded(salt, v) + padded(password, v)));
@@ -168,10 +190,7 @@ fn pkcs12<D: Digest + BlockSizeUser>(id: u8, password: &[u8], salt: &[u8], round
     }
     let mut blocks = out.chunks_mut(<D as Digest>::output_size()).peekable();
     while let Some(block) = blocks.next() {
-        let mut a = D::new().chain_update(&diversifier).chain_update(&*input).finalize();
-        for _ in 1..rounds {
-            a = D::digest(a);
-        }
+        let a = digested(D::new().chain_update(&diversifier).chain_update(&*input), rounds);
         block.iter_mut().zip(&a).for_each(|(o, a)| *o = *a);
         if blocks.peek().is_some() {
             input.chunks_mut(v).for_each(|i| add_with_one(i, &a));

@@ -77,8 +77,10 @@ pub fn load(input: &Input<'_>) -> Result<Loaded> {
         Some(format) => format,
         None => detect(&input.source.probe()?).map_err(|e| e.in_file(path))?,
     };
-    let store =
-        format.read(input.source, &input.ctx).map_err(|e| e.in_format(format.name()).in_file(path))?;
+    let store = format.read(input.source, &input.ctx);
+    // Before any other error: half a file is malformed, or has a wrong MAC, until it is complete.
+    input.source.unchanged()?;
+    let store = store.map_err(|e| e.in_format(format.name()).in_file(path))?;
     Ok(Loaded { format, store })
 }
 

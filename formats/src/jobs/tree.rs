@@ -10,7 +10,7 @@ use crate::place::{FileFacts, Probe, Source, path_text};
 use crate::storeset::is_leftover;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What to look through and how.
@@ -55,8 +55,6 @@ pub enum Seen<T> {
     Failed(PathBuf, Error),
 }
 
-/// As many paths wait for the workers; more would only hold memory.
-const QUEUE: usize = 128;
 /// The walk is at most so many paths ahead of the report, however long one store takes: what was made of those
 /// behind it waits in memory.
 const AHEAD: usize = 512;
@@ -73,9 +71,9 @@ pub fn list_found(found: &Found<'_>, filter: &Filter) -> Result<Listed> {
     Ok(listed)
 }
 
-/// Goes through every store below `tree.root`: `look` is called for each on the worker threads, and what it
-/// returns is handed to `report` on this one, in the order of the walk. An error of `look` is reported as
-/// [`Seen::Failed`]; one of `report` ends it all.
+/// Goes through every store below `tree.root`: `look` is called for each, on several threads, and what it returns is
+/// handed to `report` on this one, in the order of the walk. An error of `look` is reported as [`Seen::Failed`]; one
+/// of `report` ends it all.
 pub fn walk_tree<T: Send>(
     tree: &Tree<'_>,
     look: &(dyn Fn(&Found<'_>) -> Result<T> + Sync),
@@ -85,26 +83,49 @@ pub fn walk_tree<T: Send>(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let (to_workers, paths) = sync_channel::<Batch>(QUEUE);
-    let paths = Mutex::new(paths);
-    let pace = Pace::default();
-    let (results, from_workers) = channel();
+    let walk = Walk::new(tree);
+    let (results, from_others) = channel();
     std::thread::scope(|scope| {
-        let pace = &pace;
-        scope.spawn(move || walk(tree, to_workers, pace));
-        for _ in 0..threads {
-            let results = results.clone();
-            let paths = &paths;
-            scope.spawn(move || work(tree, look, paths, &results));
+        for _ in 1..threads {
+            let (results, walk) = (results.clone(), &walk);
+            scope.spawn(move || {
+                while let Some(paths) = walk.wait_for_next() {
+                    if results.send(made(tree, look, paths)).is_err() {
+                        return;
+                    }
+                }
+            });
         }
         drop(results);
-        let outcome = in_order(&from_workers, pace, report);
-        // When `report` has failed, the workers end because nobody listens any more; the walk, which may be
-        // waiting, is told and let go on.
-        drop(from_workers);
-        pace.stop();
-        while lock(&paths).recv().is_ok() {}
+        let outcome = work_and_report(&walk, &from_others, &|paths| made(tree, look, paths), report);
+        // When `report` has failed, nobody listens any more; those that wait are told.
+        walk.stop();
         outcome
+    })
+}
+
+/// This thread's part: it looks as the others do, and between two looks reports what has come from them. Were it
+/// only to report, it would have to be woken for every few files.
+fn work_and_report<T>(
+    walk: &Walk<'_>,
+    from_others: &Receiver<Made<T>>,
+    made: &dyn Fn(Paths) -> Made<T>,
+    report: &mut dyn FnMut(Seen<T>) -> Result<()>,
+) -> Result<()> {
+    let mut order = InOrder { waiting: BTreeMap::new(), next: 0, report };
+    loop {
+        match walk.next() {
+            Next::Paths(paths) => order.take(made(paths))?,
+            Next::Later => from_others.recv().map_or(Ok(()), |made| order.take(made))?,
+            Next::End => break,
+        }
+        from_others.try_iter().try_for_each(|made| order.take(made))?;
+        walk.reached(order.next);
+    }
+    from_others.iter().try_for_each(|made| {
+        order.take(made)?;
+        walk.reached(order.next);
+        Ok(())
     })
 }
 
@@ -115,45 +136,136 @@ enum Step {
     Failed(PathBuf, Error),
 }
 
-/// Paths with their numbers, handed over together: for most files the hand-over costs as much as the look.
-type Batch = Vec<(usize, Step)>;
+/// Some paths that one thread takes together, after the number of the first: for most files a turn at the walk costs
+/// as much as the look.
+struct Paths(usize, Vec<Step>);
 
-/// How many paths go to a worker at once. The first ones go alone, so that a few large stores find all workers.
-fn batch(count: usize) -> usize {
-    if count < 64 { 1 } else { 8 }
+/// What became of them.
+struct Made<T>(usize, Vec<Option<Seen<T>>>);
+
+/// How many are taken together. The first ones go alone, so that a few large stores find all threads.
+fn batch(taken: usize) -> usize {
+    if taken < 64 { 1 } else { 8 }
 }
 
-/// How far the report is; `None`: nobody wants more.
-struct Pace {
-    reported: Mutex<Option<usize>>,
-    changed: Condvar,
+/// The walk, from which each thread takes its next paths, and how far it is.
+struct Walk<'a> {
+    root: &'a Path,
+    all: bool,
+    at: Mutex<At>,
+    reported: Condvar,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Pace { reported: Mutex::new(Some(0)), changed: Condvar::new() }
+struct At {
+    items: walkdir::IntoIter,
+    taken: usize,
+    /// `None`: nobody wants more.
+    reported: Option<usize>,
+}
+
+impl At {
+    fn is_ahead(&self) -> bool {
+        self.reported.is_some_and(|r| self.taken >= r + AHEAD)
     }
 }
 
-impl Pace {
-    /// Waits until path number `at` is not too far ahead; false: stop.
-    fn may_go_on(&self, at: usize) -> bool {
-        let too_far = |reported: &mut Option<usize>| reported.is_some_and(|r| at >= r + AHEAD);
-        let guard = self.changed.wait_while(lock(&self.reported), too_far);
-        guard.unwrap_or_else(PoisonError::into_inner).is_some()
+enum Next {
+    Paths(Paths),
+    /// When more is reported.
+    Later,
+    End,
+}
+
+impl<'a> Walk<'a> {
+    fn new(tree: &Tree<'a>) -> Self {
+        let items = walkdir::WalkDir::new(tree.root)
+            .same_file_system(!tree.cross_file_systems)
+            .sort_by_file_name()
+            .into_iter();
+        let at = Mutex::new(At { items, taken: 0, reported: Some(0) });
+        Walk { root: tree.root, all: tree.all, at, reported: Condvar::new() }
     }
 
+    /// The next paths, unless the report is too far behind.
+    fn next(&self) -> Next {
+        let mut at = lock(&self.at);
+        if at.is_ahead() {
+            return Next::Later;
+        }
+        self.take(&mut at).map_or(Next::End, Next::Paths)
+    }
+
+    /// The next paths, however long the report takes; nothing at the end.
+    fn wait_for_next(&self) -> Option<Paths> {
+        let at = self.reported.wait_while(lock(&self.at), |at| at.is_ahead());
+        self.take(&mut at.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take(&self, at: &mut At) -> Option<Paths> {
+        at.reported?;
+        let first = at.taken;
+        let steps: Vec<Step> = (0..batch(first)).map_while(|_| self.step(&mut at.items)).collect();
+        at.taken += steps.len();
+        (!steps.is_empty()).then_some(Paths(first, steps))
+    }
+
+    /// So many paths are reported.
     fn reached(&self, count: usize) {
-        // Not at every path: the walk would be woken for each.
-        if count.is_multiple_of(AHEAD / 4) {
-            *lock(&self.reported) = Some(count);
-            self.changed.notify_one();
+        let mut at = lock(&self.at);
+        let awaited = at.is_ahead();
+        at.reported = at.reported.map(|_| count);
+        if awaited {
+            self.reported.notify_all();
         }
     }
 
     fn stop(&self) {
-        *lock(&self.reported) = None;
-        self.changed.notify_one();
+        lock(&self.at).reported = None;
+        self.reported.notify_all();
+    }
+
+    fn step(&self, items: &mut walkdir::IntoIter) -> Option<Step> {
+        loop {
+            match items.next()? {
+                Ok(e) if !self.all && e.depth() != 0 && is_leftover(e.file_name()) => {
+                    if e.file_type().is_dir() {
+                        items.skip_current_dir();
+                    }
+                }
+                // A link is not followed: what it points to is found where it is, or lies outside the tree.
+                Ok(e) if e.file_type().is_file() => return Some(Step::File(e.into_path())),
+                Ok(e) if e.file_type().is_dir() => return Some(Step::Folder(e.into_path())),
+                Ok(_) => {}
+                Err(e) => {
+                    let path = e.path().unwrap_or(self.root).to_owned();
+                    let why = e.io_error().map_or_else(
+                        || "can't be listed".to_owned(),
+                        |e| format!("can't be listed: {}", crate::place::reason(e)),
+                    );
+                    let error = Error::new(Kind::Read, why).in_file(&path);
+                    return Some(Step::Failed(path, error));
+                }
+            }
+        }
+    }
+}
+
+/// Hands results on in the order of the walk, whichever thread was first.
+struct InOrder<'a, T> {
+    waiting: BTreeMap<usize, Vec<Option<Seen<T>>>>,
+    /// As many paths are reported.
+    next: usize,
+    report: &'a mut dyn FnMut(Seen<T>) -> Result<()>,
+}
+
+impl<T> InOrder<'_, T> {
+    fn take(&mut self, Made(first, made): Made<T>) -> Result<()> {
+        self.waiting.insert(first, made);
+        while let Some(made) = self.waiting.remove(&self.next) {
+            self.next += made.len();
+            made.into_iter().flatten().try_for_each(&mut *self.report)?;
+        }
+        Ok(())
     }
 }
 
@@ -161,64 +273,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn walk(tree: &Tree<'_>, out: SyncSender<Batch>, pace: &Pace) {
-    let walker =
-        walkdir::WalkDir::new(tree.root).same_file_system(!tree.cross_file_systems).sort_by_file_name();
-    let mut count = 0;
-    let mut together = Batch::new();
-    for item in walker.into_iter().filter_entry(|e| tree.all || e.depth() == 0 || !is_leftover(e.file_name()))
-    {
-        let found = match item {
-            // A link is not followed: what it points to is found where it is, or lies outside the tree.
-            Ok(e) if e.file_type().is_file() => Step::File(e.into_path()),
-            Ok(e) if e.file_type().is_dir() => Step::Folder(e.into_path()),
-            Ok(_) => continue,
-            Err(e) => {
-                let path = e.path().unwrap_or(tree.root).to_owned();
-                let why = e.io_error().map_or_else(
-                    || "can't be listed".to_owned(),
-                    |e| format!("can't be listed: {}", crate::place::reason(e)),
-                );
-                let error = Error::new(Kind::Read, why).in_file(&path);
-                Step::Failed(path, error)
-            }
-        };
-        together.push((count, found));
-        count += 1;
-        // What is held back here is far less than the report may lag behind, so neither waits for the other.
-        if together.len() >= batch(count)
-            && (!pace.may_go_on(count) || out.send(std::mem::take(&mut together)).is_err())
-        {
-            return;
-        }
-    }
-    // Nobody listens any more, or these are the last.
-    let _ = out.send(together);
-}
-
 /// What is done with each store.
 type Look<'a, T> = &'a (dyn Fn(&Found<'_>) -> Result<T> + Sync);
 
-fn work<T>(tree: &Tree<'_>, look: Look<'_, T>, paths: &Mutex<Receiver<Batch>>, out: &Sender<Results<T>>) {
-    loop {
-        let next = lock(paths).recv();
-        let Ok(together) = next else { return };
-        let results = together.into_iter().map(|(at, found)| {
-            let seen = match found {
-                Step::File(path) => seen(file(tree, look, &path), path),
-                Step::Folder(path) => seen(folder(tree, look, &path), path),
-                Step::Failed(path, e) => Some(Seen::Failed(path, e)),
-            };
-            (at, seen)
-        });
-        if out.send(results.collect()).is_err() {
-            return;
-        }
-    }
+fn made<T>(tree: &Tree<'_>, look: Look<'_, T>, Paths(first, steps): Paths) -> Made<T> {
+    let made = steps.into_iter().map(|step| match step {
+        Step::File(path) => seen(file(tree, look, &path), path),
+        Step::Folder(path) => seen(folder(tree, look, &path), path),
+        Step::Failed(path, e) => Some(Seen::Failed(path, e)),
+    });
+    Made(first, made.collect())
 }
-
-/// What became of the paths of a batch.
-type Results<T> = Vec<(usize, Option<Seen<T>>)>;
 
 fn seen<T>(result: Result<Option<T>>, path: PathBuf) -> Option<Seen<T>> {
     match result {
@@ -292,41 +357,45 @@ fn read<T>(
     look(&Found { path, input: Input { source, format: Some(format), ctx }, format, file })
 }
 
-/// Hands results on in the order of the walk, whichever worker was first.
-fn in_order<T>(
-    results: &Receiver<Results<T>>,
-    pace: &Pace,
-    report: &mut dyn FnMut(Seen<T>) -> Result<()>,
-) -> Result<()> {
-    let mut waiting = BTreeMap::new();
-    let mut next = 0;
-    for (at, seen) in results.iter().flatten() {
-        waiting.insert(at, seen);
-        while let Some(seen) = waiting.remove(&next) {
-            next += 1;
-            pace.reached(next);
-            if let Some(seen) = seen {
-                report(seen)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::NoSecrets;
 
     #[test]
     fn the_walk_waits_for_the_report_and_ends_with_it() {
-        let pace = Pace::default();
-        assert!(pace.may_go_on(AHEAD - 1));
-        pace.reached(AHEAD / 4);
-        assert!(pace.may_go_on(AHEAD + AHEAD / 4 - 1));
+        let folder = tempfile::tempdir().unwrap();
+        for name in 0..2 * AHEAD {
+            std::fs::write(folder.path().join(name.to_string()), "").unwrap();
+        }
+        let session = Session::new(0);
+        let (secrets, options) = (
+            &|_: &Path, _: &'static dyn Format| Box::new(NoSecrets) as Box<dyn Secrets>,
+            &Options::default(),
+        );
+        let tree = Tree {
+            root: folder.path(),
+            secrets,
+            options,
+            session: &session,
+            all: false,
+            cross_file_systems: false,
+            threads: 1,
+        };
+        let walk = Walk::new(&tree);
+        let mut taken = 0;
+        while let Next::Paths(Paths(first, steps)) = walk.next() {
+            assert_eq!(first, taken);
+            taken += steps.len();
+        }
+        assert!((AHEAD..AHEAD + 8).contains(&taken), "{taken}");
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| pace.may_go_on(10 * AHEAD));
-            pace.stop();
-            assert_eq!(waits.join().ok(), Some(false));
+            let waits = scope.spawn(|| walk.wait_for_next().map(|Paths(first, _)| first));
+            walk.reached(8);
+            assert_eq!(waits.join().unwrap(), Some(taken));
+            let waits = scope.spawn(|| walk.wait_for_next().is_none());
+            walk.stop();
+            assert!(waits.join().unwrap());
         });
     }
 }

@@ -323,7 +323,10 @@ impl Source {
         let mut have = 0;
         while have < head.len() {
             match file.read_at(&mut head[have..], have as u64) {
-                Ok(0) => break,
+                Ok(0) => {
+                    self.unchanged()?;
+                    break;
+                }
                 Ok(n) => have += n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(cannot_read(e)),
@@ -343,6 +346,9 @@ impl Source {
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
         };
         within_limit(size)?;
+        if !head.is_empty() && head.len() as u64 == size {
+            return Ok(head.to_vec().into());
+        }
         let mut from = file.take(Self::LIMIT + 1);
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.

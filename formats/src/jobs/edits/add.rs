@@ -26,7 +26,6 @@ pub struct Incoming {
 pub fn incoming(input: &Input<'_>, label: Option<&str>) -> Result<Incoming> {
     let path = input.source.path();
     let mut loaded = load(input)?;
-    input.source.unchanged()?;
     let format = loaded.format.name();
     let named = |e: Error| e.in_format(format).in_file(path);
     if let Some(defect) = loaded.store.defects.first() {

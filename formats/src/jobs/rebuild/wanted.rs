@@ -190,7 +190,6 @@ impl Wanted {
 fn public(bundle: &Bundle<'_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>> {
     let source = bundle.input.source;
     let loaded = crate::jobs::load(&bundle.input)?;
-    source.unchanged()?;
     let named = |e: Error| e.in_format(loaded.format.name()).in_file(source.path());
     warnings.extend(loaded.store.warnings.iter().cloned());
     if let Some(defect) = loaded.store.defects.first() {
@@ -242,7 +241,6 @@ fn same_key(now: &Entry, new: &Entry, ctx: &Ctx<'_>) -> bool {
 fn private_keys(source: &KeySource<'_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>> {
     let path = source.input.source.path();
     let loaded = crate::jobs::load(&source.input)?;
-    source.input.source.unchanged()?;
     let named = |e: Error| e.in_format(loaded.format.name()).in_file(path);
     warnings.extend(loaded.store.warnings.iter().cloned());
     let mut keys = Vec::new();
