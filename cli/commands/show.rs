@@ -5,6 +5,7 @@ use crate::error::{Failure, Result};
 use crate::place::StoreArg;
 use crate::ui::{BOLD, Ui};
 use formats::error::Printable;
+use formats::jobs::edits::Line;
 use formats::jobs::list::{Row, hex, row};
 use formats::jobs::{Input, Loaded, load};
 use formats::model::{Attr, Entry, Item, Level, Trust};
@@ -79,7 +80,8 @@ pub fn run(program: &Program, args: &Args) -> Result {
 /// Whether an entry has this label or fingerprint.
 pub(super) fn is_wanted(entry: &Entry, label: Option<&str>) -> bool {
     let Some(label) = label else { return true };
-    if entry.label.is_some() && entry.label_text() == label {
+    let own = entry.label.as_ref().map_or_else(|| Line::of(entry).label, |own| own.text().into_owned());
+    if own == label && !label.is_empty() {
         return true;
     }
     let print = label.strip_prefix('#').unwrap_or(label).strip_prefix("sha256:");
@@ -196,8 +198,9 @@ fn facts(entry: &Entry) -> Vec<Node> {
         out.push(Node::new("Type", what.clone()));
         out.push(Node::new("Content", hex(body)));
     }
-    if !entry.attrs.is_empty() {
-        out.push(Node::parent("Facts of its format", entry.attrs.iter().map(attribute).collect()));
+    let facts: Vec<_> = entry.attrs.iter().filter(|a| !a.is_as_written()).map(attribute).collect();
+    if !facts.is_empty() {
+        out.push(Node::parent("Facts of its format", facts));
     }
     out
 }

@@ -54,6 +54,11 @@ pub trait Format: Sync {
         false
     }
 
+    /// Whether an entry may go without the label that others get, where it is in such a store already.
+    fn holds_unnamed(&self) -> bool {
+        false
+    }
+
     /// Whether each key may have a password of its own, unlike the store's.
     fn own_key_passwords(&self) -> bool {
         false

@@ -2,6 +2,7 @@
 
 use super::Input;
 use super::deliver::{Converted, Target};
+use super::labels::shown;
 use super::prepare::Kept;
 use crate::error::{Error, Result};
 use crate::format::Labels;
@@ -33,13 +34,13 @@ pub fn convert(job: &Convert<'_>) -> Result<Converted> {
 fn select(mut store: Store, job: &Convert<'_>) -> Result<Store> {
     if !job.labels.is_empty() {
         for label in &job.labels {
-            if !store.entries.iter().any(|e| e.label_text() == label.as_str()) {
+            if !store.entries.iter().any(|e| shown(e) == label.as_str()) {
                 return Err(Error::refused(format!("no entry has the label \"{label}\""))
                     .hint("keyferry list shows the labels")
                     .in_file(job.from.source.path()));
             }
         }
-        store.entries.retain(|e| job.labels.iter().any(|l| e.label_text() == l.as_str()));
+        store.entries.retain(|e| job.labels.iter().any(|l| shown(e) == l.as_str()));
         // What can't be read wasn't asked for, unless its label was.
         store.defects.retain(|d| d.place().label.as_ref().is_some_and(|l| job.labels.contains(l)));
     }

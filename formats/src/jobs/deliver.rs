@@ -7,7 +7,7 @@ use super::{AllowLoss, Input, Loaded, Output};
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::model::{ItemKind, Loss, LossKind, Store};
+use crate::model::{Entry, ItemKind, Loss, LossKind, Store};
 use crate::place::{Identity, Source, Staging};
 use crate::storeset::{self, Committed, Lock, Step};
 use std::path::{Path, PathBuf};
@@ -69,7 +69,10 @@ impl Target<'_> {
             ..Converted::default()
         };
         let same = || same_password(&from.ctx, &self.ctx);
-        let (store, losses) = prepare(store, &from.ctx, self.format, &same)
+        // An entry without a label has none in the same format either: Java, which numbers it, calls it what it did.
+        let same_format = format.name() == self.format.name();
+        let unnamed = |e: &Entry| same_format && e.label_text().is_empty();
+        let (store, losses) = prepare(store, &from.ctx, self.format, &same, &unnamed)
             .map_err(|e| e.in_format(format.name()).in_file(from.source.path()))?;
         report.losses = losses;
         self.stage_fit(store, report)

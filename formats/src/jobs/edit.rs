@@ -5,6 +5,7 @@
 //! keeps keys as a whole, and what only the format knows.
 
 use super::build::Build;
+use super::labels::Untouched;
 use super::prepare::prepare;
 use super::rebuild::RETENTION_MS;
 use super::{AllowLoss, Input};
@@ -91,6 +92,7 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
     if job.to.is_none() {
         store.entries.iter().filter_map(Entry::secret).for_each(|key| key.keep_sealed());
     }
+    let before = Untouched::of(&store);
     if !(job.change)(&mut store, format)? {
         return Ok(report);
     }
@@ -100,8 +102,8 @@ fn locked(job: &Edit<'_>) -> Result<Edited> {
         changed_in_place(job, &path, in_place, &apply, &mut report)?;
         return Ok(report);
     }
-    let (store, losses) =
-        prepare(store, &job.ctx, format, &|| Ok(true)).map_err(|e| e.in_format(format.name()))?;
+    let (store, losses) = prepare(store, &job.ctx, format, &|| Ok(true), &|e| before.has(e))
+        .map_err(|e| e.in_format(format.name()))?;
     report.losses = losses;
     if let Some(in_place) = in_place {
         let apply = |before: Option<Before<'_>>| in_place.apply(&path, &store, before, &job.ctx);

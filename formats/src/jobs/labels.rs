@@ -1,27 +1,36 @@
 //! Labels for entries that have none, and for formats that allow no two alike.
 
-use super::Map;
+use super::{Map, Set};
 use crate::asn1::{cert_fields, oid, request_fields};
-use crate::format::Labels;
-use crate::model::{Entry, Item, Label, Loss, LossKind};
+use crate::format::{Format, Labels};
+use crate::model::{Der, Entry, Item, ItemKind, Label, Loss, LossKind, Store};
 use crate::query::dn;
+use foldhash::quality::FixedState;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 
 /// Makes the labels of `entries` fit what a format demands.
 ///
 /// An entry without a label gets one from CN, else O, OU; where that is taken, ` #2` and so on in the
 /// order of the certificates' fingerprints: never an index, so that the same certificate keeps its label
 /// whatever else is in the store. Labels that were given and collide are changed too, which is a loss.
-pub(super) fn fit(entries: &mut Vec<Entry>, labels: Labels, losses: &mut Vec<Loss>) {
-    let fold = match labels {
+///
+/// What `stays` says was there before and has the label that it had keeps it, even if others have it too. Without
+/// one it stays only where the format knows entries without.
+pub(super) fn fit(entries: &mut Vec<Entry>, to: &dyn Format, stays: Stays<'_>, losses: &mut Vec<Loss>) {
+    let fold = match to.carries().labels {
         Labels::None | Labels::Optional => return,
-        Labels::BySubject => return super::nicknames::fit(entries, losses),
+        Labels::BySubject => return super::nicknames::fit(entries, stays, losses),
         Labels::Unique(fold) => fold,
     };
     let mut taken: Map<String, usize> = Map::with_capacity_and_hasher(entries.len(), Default::default());
+    let stays: Vec<bool> = entries.iter().map(|e| (to.holds_unnamed() || has_label(e)) && stays(e)).collect();
+    for (entry, _) in entries.iter().zip(&stays).filter(|(e, stays)| **stays && has_label(e)) {
+        taken.entry(fold(&entry.label_text()).into_owned()).or_insert(2);
+    }
     let mut unnamed = Vec::new();
-    for (at, entry) in entries.iter_mut().enumerate() {
+    for ((at, entry), _) in entries.iter_mut().enumerate().zip(stays).filter(|(_, stays)| !stays) {
         let Some(label) = entry.label.as_ref().filter(|l| !l.bytes().is_empty()) else {
             let text = made_from(entry);
             unnamed.push((at, fold(&text).into_owned(), text));
@@ -41,6 +50,34 @@ pub(super) fn fit(entries: &mut Vec<Entry>, labels: Labels, losses: &mut Vec<Los
         }
     }
     name(entries, unnamed, &mut taken, fold);
+}
+
+/// Tells which entries were there before, with the labels that they have.
+pub(super) type Stays<'a> = &'a dyn Fn(&Entry) -> bool;
+
+fn has_label(entry: &Entry) -> bool {
+    entry.label.as_ref().is_some_and(|l| !l.bytes().is_empty())
+}
+
+/// The entries of a store before it is changed.
+pub(super) struct Untouched(Set<(ItemKind, u64, Option<Label>)>);
+
+impl Untouched {
+    pub(super) fn of(store: &Store) -> Self {
+        Untouched(store.entries.iter().filter_map(Untouched::key).collect())
+    }
+
+    /// Whether the same was there under this label.
+    pub(super) fn has(&self, entry: &Entry) -> bool {
+        Untouched::key(entry).is_some_and(|key| self.0.contains(&key))
+    }
+
+    /// `None` for what can't be told from others.
+    fn key(entry: &Entry) -> Option<(ItemKind, u64, Option<Label>)> {
+        let sealed = || entry.secret()?.seal()?.raw().map(|raw| FixedState::default().hash_one(raw));
+        let print = entry.object().map(Der::print).or_else(sealed)?;
+        Some((entry.item.kind(), print, entry.label.clone()))
+    }
 }
 
 /// Names the entries at the given places. Only where two want the same name are fingerprints compared.
@@ -152,7 +189,7 @@ mod tests {
     fn collisions_are_numbered_and_told() {
         let mut e = vec![other("a"), other("A"), other("a #2"), other(""), other("a")];
         let mut losses = Vec::new();
-        fit(&mut e, Labels::Unique(crate::format::lower_case), &mut losses);
+        fit(&mut e, &crate::jks::Jks, &|_| false, &mut losses);
         let got: Vec<_> = e.iter().map(|e| e.label_text().into_owned()).collect();
         assert_eq!(got, ["a", "A #2", "a #2 #2", "other", "a #3"]);
         assert_eq!(losses.len(), 3);

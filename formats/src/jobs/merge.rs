@@ -56,7 +56,7 @@ pub fn merge(job: &Merge<'_>) -> Result<Merged> {
     }
     let Whole { store, losses, .. } = whole;
     let opened = Ctx { secrets: &NoSecrets, ..job.to.ctx };
-    let (store, more) = prepare(store, &opened, job.to.format, &|| Ok(false))?;
+    let (store, more) = prepare(store, &opened, job.to.format, &|| Ok(false), &|_| false)?;
     out.done.losses.extend(losses.into_iter().chain(more));
     let mut staged = job.to.stage_fit(store, std::mem::take(&mut out.done))?;
     staged.commit()?;

@@ -1,7 +1,7 @@
 //! Labels where a certificate is one object, whatever entries name it, and two may share a label only if
 //! they have the same subject: NSS's nicknames.
 
-use super::labels::made_from;
+use super::labels::{Stays, made_from};
 use crate::asn1::cert_fields;
 use crate::crypto::public::{identity, spki_of_pkcs8};
 use crate::model::{Entry, Item, Label, Link, Loss, LossKind, Secret};
@@ -10,13 +10,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Leaves one entry for each certificate, and gives every certificate a label that obeys the rule. Entries
-/// without a certificate keep what they have.
-pub(super) fn fit(entries: &mut Vec<Entry>, losses: &mut Vec<Loss>) {
+/// without a certificate keep what they have, and so does what `stays` says was there before.
+pub(super) fn fit(entries: &mut Vec<Entry>, stays: Stays<'_>, losses: &mut Vec<Loss>) {
     unite(entries, losses);
     pair(entries);
     let mut names = Names::default();
     let mut unnamed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (at, entry) in entries.iter_mut().enumerate() {
+    let stays: Vec<bool> = entries.iter().map(stays).collect();
+    for (entry, _) in entries.iter().zip(&stays).filter(|(_, stays)| **stays) {
+        if let (Some(label), Some(subject)) = (&entry.label, subject(entry)) {
+            names.note(label, &subject);
+        }
+    }
+    for ((at, entry), _) in entries.iter_mut().enumerate().zip(stays).filter(|(_, stays)| !stays) {
         let is_crl = matches!(entry.item, Item::Crl(_));
         if let Some(label) = entry.label.take_if(|_| is_crl) {
             losses.push(Loss::new(LossKind::Note, label.text(), "a revocation list has no label there"));
@@ -80,9 +86,13 @@ impl Names {
             }
             self.next.insert(label.clone(), n);
         }
-        self.owner.entry(found.clone()).or_insert_with(|| subject.to_vec());
-        self.of_subject.entry(subject.to_vec()).or_insert_with(|| found.clone());
+        self.note(&found, subject);
         found
+    }
+
+    fn note(&mut self, label: &Label, subject: &[u8]) {
+        self.owner.entry(label.clone()).or_insert_with(|| subject.to_vec());
+        self.of_subject.entry(subject.to_vec()).or_insert_with(|| label.clone());
     }
 }
 
@@ -209,7 +219,7 @@ mod tests {
             cert("x", 7, ""),
         ];
         let mut losses = Vec::new();
-        fit(&mut entries, &mut losses);
+        fit(&mut entries, &|_| false, &mut losses);
         let got: Vec<_> = entries.iter().map(|e| e.label_text().into_owned()).collect();
         assert_eq!(got, ["x", "x", "x #2", "c", "c", "x", "x #3"]);
         let lost: Vec<_> = losses.iter().map(|l| l.label.as_deref().unwrap_or_default()).collect();

@@ -1,7 +1,7 @@
 //! A store made fit for a format before its writer sees it: what the format can't hold is taken out and
 //! listed, keys are opened, labels are made unique.
 
-use super::labels::{self, shown};
+use super::labels::{self, Stays, shown};
 use super::{Map, Set};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
@@ -12,12 +12,14 @@ use crate::model::{Der, Entry, Item, ItemKind, Label, Loss, LossKind, Store, Tru
 use std::collections::BTreeMap;
 
 /// Makes `store`, read under `from`, fit for `to`. Where `same_password` says so, keys of `to`'s own format
-/// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt.
+/// that can't be opened stay sealed and are copied as they are; it is asked only then, for it may prompt. What
+/// `stays` was there before, and keeps its label or stays without.
 pub(super) fn prepare(
     store: Store,
     from: &Ctx<'_>,
     to: &'static dyn Format,
     same_password: &dyn Fn() -> Result<bool>,
+    stays: Stays<'_>,
 ) -> Result<(Store, Vec<Loss>)> {
     let carries = to.carries();
     let mut losses: Vec<Loss> = store.defects.iter().map(|e| unreadable(e)).collect();
@@ -68,7 +70,7 @@ pub(super) fn prepare(
                 format!("{} has no labels; they are left out", to.name()),
             ));
         }
-        labels => labels::fit(&mut entries, labels, &mut losses),
+        _ => labels::fit(&mut entries, to, stays, &mut losses),
     }
     Ok((Store { entries, facts: store.facts, ..Store::default() }, losses))
 }
@@ -272,7 +274,7 @@ fn default_mark(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
 /// Facts that only the source's format knows: noted once for each, with how many entries have it.
 fn foreign_facts(entries: &[Entry], to: &dyn Format, losses: &mut Vec<Loss>) {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for attr in entries.iter().flat_map(|e| &e.attrs) {
+    for attr in entries.iter().flat_map(|e| &e.attrs).filter(|a| !a.is_as_written()) {
         if !to.keeps(attr.format) {
             *counts.entry((attr.format, &attr.id)).or_default() += 1;
         }

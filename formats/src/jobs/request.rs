@@ -541,15 +541,14 @@ fn take_label(
     }
     let date = time::rfc3339(now);
     let date = date.get(..10).unwrap_or_default();
-    let taken =
-        |store: &Store, text: &str| store.entries.iter().any(|e| same_label(format, &e.label_text(), text));
+    let taken = |store: &Store, text: &str| store.entries.iter().any(|e| same_label(format, &shown(e), text));
     let mut old = format!("{base} (old {date})");
     let mut n = 2;
     while taken(store, &old) {
         old = format!("{base} (old {date} #{n})");
         n += 1;
     }
-    let is_old = |at: usize, e: &Entry| at != place && same_label(format, &e.label_text(), base);
+    let is_old = |at: usize, e: &Entry| at != place && same_label(format, &shown(e), base);
     let mut moved = None;
     let mut default = false;
     for (at, entry) in store.entries.iter_mut().enumerate() {
@@ -613,7 +612,7 @@ fn current(store: &Store, format: &dyn Format, label: &str) -> Result<(Subject, 
     let entry = store
         .entries
         .iter()
-        .find(|e| matches!(e.item, Item::Key { .. }) && same_label(format, &e.label_text(), label));
+        .find(|e| matches!(e.item, Item::Key { .. }) && same_label(format, &shown(e), label));
     let (Some(leaf), Some(key)) =
         (entry.and_then(Entry::certificate), entry.and_then(|e| e.secret()).cloned())
     else {
@@ -626,7 +625,7 @@ fn current(store: &Store, format: &dyn Format, label: &str) -> Result<(Subject, 
 
 /// The public key of a key's certificate.
 pub fn public_key(store: &Store, format: &dyn Format, label: &str) -> Result<Vec<u8>> {
-    let is_it = |e: &&Entry| matches!(e.item, Item::Key { .. }) && same_label(format, &e.label_text(), label);
+    let is_it = |e: &&Entry| matches!(e.item, Item::Key { .. }) && same_label(format, &shown(e), label);
     let entry = store.entries.iter().find(is_it);
     let leaf = entry.and_then(Entry::certificate);
     let leaf =
@@ -643,7 +642,7 @@ pub fn published(store: &Store, format: &dyn Format, label: &str, certificates: 
 /// Where the successor of `label` stands.
 fn successor(store: &Store, format: &dyn Format, label: &str) -> Option<usize> {
     let successor = format!("{label}{SUCCESSOR}");
-    store.entries.iter().position(|e| same_label(format, &e.label_text(), &successor))
+    store.entries.iter().position(|e| same_label(format, &shown(e), &successor))
 }
 
 /// Makes the successor of `label`, whose certificate has come, the key of that label.

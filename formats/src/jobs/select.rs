@@ -19,7 +19,8 @@ pub fn by_label(store: &Store, name: &str, format: &dyn Format) -> Result<usize>
     }
 }
 
-/// Every entry that `name` means: first the very label, else as the format compares labels.
+/// Every entry that `name` means: first the very label, else what lists and reports call an entry without one, else as
+/// the format compares labels.
 pub fn all_by_label(store: &Store, name: &str, format: &dyn Format) -> Vec<usize> {
     let places = |is: &dyn Fn(&Entry) -> bool| -> Vec<usize> {
         store.entries.iter().enumerate().filter(|(_, e)| is(e)).map(|(at, _)| at).collect()
@@ -30,13 +31,16 @@ pub fn all_by_label(store: &Store, name: &str, format: &dyn Format) -> Vec<usize
             return found;
         }
     }
-    // An entry without one goes by what lists show for it.
-    let exact = places(&|e| super::labels::shown(e) == name);
+    let exact = places(&|e| e.label.as_ref().is_some_and(|l| l.text() == name));
     if !exact.is_empty() {
         return exact;
     }
+    let unnamed = places(&|e| e.label_text().is_empty() && super::labels::shown(e) == name);
+    if !unnamed.is_empty() {
+        return unnamed;
+    }
     let wanted = folded(name, format);
-    places(&|e| folded(&e.label_text(), format) == wanted)
+    places(&|e| e.label.as_ref().is_some_and(|l| folded(&l.text(), format) == wanted))
 }
 
 /// A label as the format compares it.

@@ -247,6 +247,8 @@ impl From<&[u8]> for Label {
     }
 }
 
+const AS_WRITTEN: &str = "as written";
+
 /// A fact that one format knows. Kept, written back into the same format, a loss elsewhere only where
 /// the writer says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,5 +265,16 @@ impl Attr {
     /// A fact.
     pub fn new(format: &'static str, id: impl Into<Cow<'static, str>>, value: impl Into<Box<[u8]>>) -> Self {
         Attr { format, id: id.into(), value: value.into() }
+    }
+
+    /// How the format itself had written what stands around an entry's object, from which all else was read. Its
+    /// writer writes it so again as long as nobody changes it; it is no fact that another format could miss.
+    pub fn as_written(format: &'static str, value: impl Into<Box<[u8]>>) -> Self {
+        Attr::new(format, AS_WRITTEN, value)
+    }
+
+    /// Whether it is one of those.
+    pub fn is_as_written(&self) -> bool {
+        self.id == AS_WRITTEN
     }
 }

@@ -50,6 +50,23 @@ pub(super) struct Attributes {
     pub rest: Vec<Attr>,
     /// friendlyName is no proper string.
     pub odd_name: bool,
+    /// The SET itself, where there is one.
+    pub written: Option<Der>,
+    /// The writer makes the very same of a name and what is in `rest`.
+    pub usual: bool,
+}
+
+impl Attributes {
+    /// The same as a writer has them that keeps what stood there; `None` for what is no SET of attributes.
+    pub fn of_set(raw: &[u8]) -> Option<Attributes> {
+        if raw.is_empty() {
+            return Some(Attributes::default());
+        }
+        let buffer = Buffer::new(raw.to_vec());
+        let piece = Piece::file(&buffer).ok()?;
+        let set = piece.reader().next().ok()??;
+        read_attributes(&piece, &set).ok()
+    }
 }
 
 /// Reads the bags of one SafeContents into `bags`; what can't be read while its frame is sound goes into
@@ -195,16 +212,21 @@ fn read_attributes(piece: &Piece, set: &Tlv<'_>) -> Result<Attributes> {
     if set.tag != Tag::SET {
         return Err(set.error("bagAttributes expected"));
     }
-    let mut out = Attributes::default();
+    let written = Some(piece.element(set)?.bytes);
+    let mut out = Attributes { written, usual: true, ..Attributes::default() };
+    let mut before: (usize, &[u8]) = (0, &[]);
     let mut list = set.reader();
     while let Some(attribute) = list.next()? {
         let mut fields = attribute.reader();
         let id = fields.expect(Tag::OID, "attrId")?;
+        out.usual &= before < (attribute.content.len(), id.content);
+        before = (attribute.content.len(), id.content);
         let values = fields.expect(Tag::SET, "attrValues")?;
         match id.content {
             oid::FRIENDLY_NAME if out.name.is_none() => {
                 if let Some(value) = values.reader().next()? {
                     (out.name, out.odd_name) = name(&value);
+                    out.usual &= value.tag == Tag::BMP_STRING;
                 }
             }
             oid::LOCAL_KEY_ID if out.id.is_none() => {
@@ -219,10 +241,12 @@ fn read_attributes(piece: &Piece, set: &Tlv<'_>) -> Result<Attributes> {
                     out.rest.push(kept(piece, &id, &values)?);
                 }
             }
-            oid::FRIENDLY_NAME | oid::LOCAL_KEY_ID => {}
+            oid::FRIENDLY_NAME | oid::LOCAL_KEY_ID => out.usual = false,
             _ => out.rest.push(kept(piece, &id, &values)?),
         }
     }
+    let named = out.name.as_ref().is_some_and(|n| !n.bytes().is_empty());
+    out.usual &= named && !out.odd_name && out.id.is_none();
     Ok(out)
 }
 

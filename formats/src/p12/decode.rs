@@ -302,6 +302,22 @@ pub(super) fn outer_protection(buffer: &Arc<Buffer>) -> Result<Vec<(&'static str
     Ok(out)
 }
 
+/// Whether private keys stand before the certificates.
+pub(super) fn keys_first(buffer: &Arc<Buffer>) -> Result<bool> {
+    let file = Piece::file(buffer)?;
+    let pfx = Pfx::parse(&file)?;
+    let mut list = pfx.safe.reader().expect(Tag::SEQUENCE, "AuthenticatedSafe")?.reader();
+    let Some(info) = list.next()? else { return Ok(false) };
+    let info = ContentInfo::parse(&info)?;
+    if info.id.content != oid::DATA {
+        return Ok(false);
+    }
+    let contents = info.octets(&pfx.safe)?;
+    let mut bags = contents.reader().expect(Tag::SEQUENCE, "SafeContents")?.reader();
+    let first = bags.next()?.map(|bag| bag.reader().expect(Tag::OID, "bagId")).transpose()?;
+    Ok(first.is_some_and(|id| [oid::SHROUDED_KEY_BAG, oid::KEY_BAG, oid::SECRET_BAG].contains(&id.content)))
+}
+
 impl Protection {
     fn note(&mut self, (cipher, rounds): (Option<Cipher>, u64)) {
         self.ciphers.extend(cipher);

@@ -5,16 +5,20 @@
 //! - friendlyName on every entry and on both halves of a pair: GSKit can't look up what has none, NSS
 //!   takes it from the certificate, Java from the key.
 //! - localKeyID on every key, unlike any other: NSS refuses a file with two equal ones, Java pairs the
-//!   first match.
+//!   first match, and drops a key without one where there are several.
 //! - Java's trustedKeyUsage on trusted certificates, without which Java drops them.
 //! - Certificates of chains once each, although Java repeats them: it finds them all the same, and GSKit
 //!   would rename a trusted one to its subject.
 //! - Keys always enciphered: Java passes over those in the clear.
+//!
+//! Where a store is rewritten, bags that nobody changed keep their attributes byte for byte, and so their lack of a
+//! name, by which Java would call them otherwise than before (it numbers those without), and their date of creation
+//! (`Time …` in Java's localKeyID). Only a localKeyID that doesn't pair its key with its certificate is made anew.
 
-use super::bag::{is_other, is_public};
+use super::bag::{Attributes, is_other, is_public};
 use super::profile::Profile;
 use super::trust::{self, ANY_USAGE};
-use super::{NAME, names};
+use super::{NAME, decode, names};
 use crate::asn1::{self, header_len, oid, put_header};
 use crate::context::Ctx;
 use crate::crypto::pbe::{Keyed, Keyer};
@@ -27,7 +31,7 @@ use crate::place::{Source, StagedFile, Staging};
 use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 use zeroize::Zeroizing;
 
 /// Writes the whole file; what of `store` it doesn't hold.
@@ -37,10 +41,12 @@ pub(super) fn encode(
     to: &mut Staging,
     ctx: &Ctx<'_>,
 ) -> Result<Vec<Loss>> {
-    let mut plan = Plan::default();
+    let mut plan = Plan { rewrite: base.is_some(), ..Plan::default() };
+    plan.keys_first = base.is_some_and(|b| b.bytes().and_then(decode::keys_first).unwrap_or(false));
     let Some(password) = ctx.secrets.store()? else {
         refuse_secrets(store)?;
         plan.fill(store, None, ctx)?;
+        plan.note_nameless(store);
         file(&plan, None, None, to)?;
         return Ok(plan.losses);
     };
@@ -58,6 +64,7 @@ pub(super) fn encode(
         let text = "NSS and Firefox refuse a PKCS#12 that holds more than keys and certificates";
         plan.losses.push(Loss::new(LossKind::Note, "", text));
     }
+    plan.note_nameless(store);
     if !password.bytes().is_ascii() {
         let text = "Java before 25 opens no PKCS#12 whose password is not ASCII";
         plan.losses.push(Loss::new(LossKind::Note, "", text));
@@ -92,6 +99,10 @@ struct Plan<'a> {
     /// The bags' attribute sets, one after the other.
     attributes: Vec<u8>,
     losses: Vec<Loss>,
+    /// What is untouched keeps what stood there.
+    rewrite: bool,
+    /// Keys stand before certificates, as they stood: Java numbers entries without a name in the order of the file.
+    keys_first: bool,
 }
 
 struct Bag<'a> {
@@ -127,7 +138,7 @@ enum Attribute<'a> {
 
 impl<'a> Plan<'a> {
     fn fill(&mut self, store: &'a Store, keyer: Option<&Keyer>, ctx: &Ctx<'_>) -> Result<()> {
-        let mut chains = Chains::of(store);
+        let mut chains = Chains::of(store, self.rewrite);
         let many_keys = chains.leaves.len() > 1;
         for entry in &store.entries {
             if entry.default && many_keys {
@@ -138,17 +149,21 @@ impl<'a> Plan<'a> {
             match &entry.item {
                 Item::Key { key, chain } => {
                     let keyer = keyer.ok_or_else(|| Error::password("a key needs a password"))?;
-                    self.key(entry, &label, key, chain, &mut chains, keyer, ctx)?;
+                    self.key(entry, label.as_deref(), key, chain, &mut chains, keyer, ctx)?;
                 }
-                Item::Cert(der) => self.cert(entry, &label, der),
-                Item::Crl(der) => self.push(Body::Crl(der), Some(&label), None, &entry.attrs, None),
+                Item::Cert(der) => self.cert(entry, label.as_deref(), der, &chains),
+                Item::Crl(der) => {
+                    let id = self.was(&entry.attrs).and_then(|w| w.id);
+                    self.push(Body::Crl(der), label.as_deref(), id.as_deref(), &entry.attrs, None);
+                }
                 Item::Symmetric(secret) => {
                     let keyer = keyer.ok_or_else(|| Error::password("a key needs a password"))?;
-                    self.secret(entry, &label, secret, keyer, ctx)?;
+                    self.secret(entry, label.as_deref(), secret, keyer, ctx)?;
                 }
                 Item::Other { what, body } => match is_other(what, body) {
                     Some(fields) => {
-                        self.push(Body::Other(fields), Some(&label), None, &entry.attrs, None);
+                        let id = self.was(&entry.attrs).and_then(|w| w.id);
+                        self.push(Body::Other(fields), label.as_deref(), id.as_deref(), &entry.attrs, None);
                     }
                     None => self.lose(LossKind::Other, entry, format!("PKCS#12 holds no {what}")),
                 },
@@ -164,19 +179,33 @@ impl<'a> Plan<'a> {
         self.losses.push(Loss::new(kind, entry.label_text(), why));
     }
 
-    fn label(&mut self, entry: &'a Entry) -> Cow<'a, str> {
+    fn label(&mut self, entry: &'a Entry) -> Option<Cow<'a, str>> {
         if entry.label.as_ref().is_some_and(|l| l.as_str().is_none()) {
             let text = "PKCS#12 labels are Unicode, this one is not UTF-8";
             self.lose(LossKind::Label, entry, text.to_owned());
         }
-        entry.label_text()
+        entry.label.as_ref().map(|l| l.text())
+    }
+
+    /// Entries that had no name in another file and get none here.
+    fn note_nameless(&mut self, store: &Store) {
+        let count = store.entries.iter().filter(|e| e.label_text().is_empty()).count();
+        if count > 0 && !self.rewrite {
+            let text = format!("{count} of the entries have no name, as before; GSKit can't look them up");
+            self.losses.push(Loss::new(LossKind::Note, "", text));
+        }
+    }
+
+    /// How an entry's attributes stood in the store that is rewritten.
+    fn was(&self, attrs: &[Attr]) -> Option<Attributes> {
+        if self.rewrite { as_written(attrs) } else { None }
     }
 
     #[allow(clippy::too_many_arguments)] // one call
     fn key(
         &mut self,
         entry: &'a Entry,
-        label: &str,
+        label: Option<&str>,
         key: &'a Secret,
         chain: &'a [Link],
         chains: &mut Chains<'a>,
@@ -191,17 +220,32 @@ impl<'a> Plan<'a> {
                 Shroud::Fresh { pkcs8, keyed: keyer.next(ctx.session)? }
             }
         };
-        let (id, first) = chains.id(chain, label);
-        self.push(Body::Key(shroud), Some(label), Some(&id), &entry.attrs, None);
+        let (id, first) = chains.id(entry, chain);
+        let (of_key, of_leaf) = self.names(entry, chain, label);
+        self.push(Body::Key(shroud), of_key.as_deref(), Some(&id), &entry.attrs, None);
         for (at, link) in chain.iter().enumerate() {
             if at == 0 {
-                self.push(Body::Cert(&link.cert), Some(label), Some(&id), &link.attrs, None);
+                self.push(Body::Cert(&link.cert), of_leaf.as_deref(), Some(&id), &link.attrs, None);
             } else if first && chains.takes(&link.cert) {
                 let name = link.label.as_ref().map(|l| l.text());
-                self.push(Body::Cert(&link.cert), name.as_deref(), None, &link.attrs, None);
+                let id = self.was(&link.attrs).and_then(|w| w.id).filter(|id| !chains.has_id(id));
+                self.push(Body::Cert(&link.cert), name.as_deref(), id.as_deref(), &link.attrs, None);
             }
         }
         Ok(())
+    }
+
+    /// The names of a key's bag and of its leaf's: the label, but where that is what a reader made of both.
+    fn names(&self, entry: &Entry, chain: &[Link], label: Option<&str>) -> (Option<String>, Option<String>) {
+        let same = label.map(str::to_owned);
+        let text = |was: Attributes| was.name.map(|n| n.text().into_owned());
+        let Some(key) = self.was(&entry.attrs).map(text) else { return (same.clone(), same) };
+        let leaf = match chain.first().map(|l| self.was(&l.attrs).map(text)) {
+            None => None,
+            Some(Some(name)) => name,
+            Some(None) => return (same.clone(), same),
+        };
+        if key.as_ref().or(leaf.as_ref()) == same.as_ref() { (key, leaf) } else { (same.clone(), same) }
     }
 
     fn note_trust_of_key(&mut self, entry: &Entry) {
@@ -218,9 +262,10 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn cert(&mut self, entry: &'a Entry, label: &str, der: &'a [u8]) {
+    fn cert(&mut self, entry: &'a Entry, label: Option<&str>, der: &'a [u8], chains: &Chains<'_>) {
         let usages = self.usages(entry, der);
-        self.push(Body::Cert(der), Some(label), None, &entry.attrs, usages.as_deref());
+        let id = self.was(&entry.attrs).and_then(|w| w.id).filter(|id| !chains.has_id(id));
+        self.push(Body::Cert(der), label, id.as_deref(), &entry.attrs, usages.as_deref());
     }
 
     /// The value of Java's trustedKeyUsage for a certificate on its own; none for one that isn't trusted.
@@ -253,7 +298,7 @@ impl<'a> Plan<'a> {
     fn secret(
         &mut self,
         entry: &'a Entry,
-        label: &str,
+        label: Option<&str>,
         secret: &'a Secret,
         keyer: &Keyer,
         ctx: &Ctx<'_>,
@@ -270,12 +315,13 @@ impl<'a> Plan<'a> {
             },
         };
         // Java reads no secret without an id; which one doesn't matter.
-        let id = Sha1::digest(label.as_bytes());
-        self.push(Body::Secret(shroud), Some(label), Some(&id), &entry.attrs, None);
+        let made = || Sha1::digest(label.unwrap_or_default()).to_vec();
+        let id = self.was(&entry.attrs).and_then(|w| w.id).map_or_else(made, |id| id.to_vec());
+        self.push(Body::Secret(shroud), label, Some(&id), &entry.attrs, None);
         Ok(())
     }
 
-    /// Adds a bag. `usage` is the value of Java's trustedKeyUsage.
+    /// Adds a bag. `usage` is the value of Java's trustedKeyUsage. What stood there and says the same goes as it is.
     fn push(
         &mut self,
         body: Body<'a>,
@@ -284,27 +330,62 @@ impl<'a> Plan<'a> {
         kept: &[Attr],
         usage: Option<&[u8]>,
     ) {
+        let start = self.attributes.len();
+        let was = self.was(kept).filter(|was| says(was, label, id, kept, usage));
+        if let Some(was) = was {
+            self.attributes.extend_from_slice(was.written.as_deref().unwrap_or_default());
+            return self.place(Bag { attributes: start..self.attributes.len(), body });
+        }
         let mut list: Vec<Attribute<'_>> = Vec::with_capacity(3 + kept.len());
         list.extend(label.map(|l| Attribute::Name(l, l.encode_utf16().count() * 2)));
         list.extend(id.map(Attribute::Id));
         list.extend(usage.map(|u| Attribute::Kept(Cow::Borrowed(oid::JAVA_TRUSTED_KEY_USAGE), u)));
-        for attr in kept.iter().filter(|a| a.format == NAME && !is_usage(a)) {
+        for attr in own(kept) {
             list.extend(oid::from_dotted(&attr.id).map(|id| Attribute::Kept(Cow::Owned(id), &attr.value)));
         }
         // DER orders a SET OF by its members' encodings; shorter ones have the smaller length octets.
         list.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.id().cmp(b.id())));
-        let start = self.attributes.len();
         let total: usize = list.iter().map(|a| header_len(a.len()) + a.len()).sum();
         if total > 0 {
             put_header(&mut self.attributes, 0x31, total);
             list.iter().for_each(|a| a.put(&mut self.attributes));
         }
-        let bag = Bag { attributes: start..self.attributes.len(), body };
+        self.place(Bag { attributes: start..self.attributes.len(), body });
+    }
+
+    fn place(&mut self, bag: Bag<'a>) {
         match bag.body {
             Body::Key(_) | Body::Secret(_) => self.shrouded.push(bag),
             _ => self.open.push(bag),
         }
     }
+}
+
+/// How a bag's attributes stood in the file that an entry was read from.
+fn as_written(attrs: &[Attr]) -> Option<Attributes> {
+    let attr = attrs.iter().find(|a| a.format == NAME && a.is_as_written())?;
+    Attributes::of_set(&attr.value)
+}
+
+/// Whether attributes as they stood say just what is to be said.
+fn says(
+    was: &Attributes,
+    label: Option<&str>,
+    id: Option<&[u8]>,
+    kept: &[Attr],
+    usage: Option<&[u8]>,
+) -> bool {
+    let was_usage =
+        was.trust.as_ref().map(|_| was.rest.iter().find(|a| is_usage(a)).map_or(ANY_USAGE, |a| &a.value));
+    was.name.as_ref().map(|n| n.text()).as_deref() == label
+        && was.id.as_deref() == id
+        && was_usage == usage
+        && own(&was.rest).eq(own(kept))
+}
+
+/// The attributes that are kept as they are.
+fn own(attrs: &[Attr]) -> impl Iterator<Item = &Attr> {
+    attrs.iter().filter(|a| a.format == NAME && !is_usage(a) && !a.is_as_written())
 }
 
 /// A friendlyName, a localKeyID and trustedKeyUsage are made anew; only the last may be kept.
@@ -328,15 +409,30 @@ struct Chains<'a> {
     placed: HashSet<&'a [u8], RandomState>,
     /// How many keys with this leaf were written.
     leaves: HashMap<&'a [u8], usize, RandomState>,
+    /// The localKeyIDs of keys that are kept, and those that were made.
+    ids: HashMap<Vec<u8>, Made, RandomState>,
+}
+
+/// Where a localKeyID is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It stood on one key and its certificate.
+    Before,
+    /// It is new, or it stood on several.
+    Now,
 }
 
 impl<'a> Chains<'a> {
-    fn of(store: &'a Store) -> Self {
-        let mut out = Chains { placed: HashSet::default(), leaves: HashMap::default() };
+    fn of(store: &'a Store, rewrite: bool) -> Self {
+        let mut out =
+            Chains { placed: HashSet::default(), leaves: HashMap::default(), ids: HashMap::default() };
         let mut above: HashSet<&[u8], RandomState> = HashSet::default();
         for entry in &store.entries {
             if let Item::Key { chain, .. } = &entry.item {
                 out.leaves.extend(chain.first().map(|l| (&*l.cert, 0)));
+                if let Some(id) = own_id(entry, chain).filter(|_| rewrite) {
+                    out.ids.entry(id).and_modify(|made| *made = Made::Now).or_insert(Made::Before);
+                }
                 above.extend(chain.iter().skip(1).map(|l| &*l.cert));
             }
         }
@@ -353,17 +449,45 @@ impl<'a> Chains<'a> {
         self.placed.insert(cert)
     }
 
+    /// Whether it is a key's: no certificate but its leaf may have it.
+    fn has_id(&self, id: &[u8]) -> bool {
+        self.ids.contains_key(id)
+    }
+
     /// The localKeyID for a key with this chain, and whether it is the first with its leaf.
-    fn id(&mut self, chain: &'a [Link], label: &str) -> ([u8; 20], bool) {
-        let Some(leaf) = chain.first() else { return (Sha1::digest(label.as_bytes()).into(), true) };
-        let count = self.leaves.entry(&leaf.cert).or_default();
+    fn id(&mut self, entry: &Entry, chain: &'a [Link]) -> (Vec<u8>, bool) {
+        // Keys without a certificate are counted together: no search through thousands.
+        let leaf: &[u8] = chain.first().map_or(&[], |l| &l.cert);
+        let count = self.leaves.entry(leaf).or_default();
         *count += 1;
-        let hash = Sha1::new().chain_update(&*leaf.cert);
-        match *count {
-            1 => (hash.finalize().into(), true),
-            n => (hash.chain_update((n as u64).to_be_bytes()).finalize().into(), false),
+        let mut n = *count as u64;
+        let first = n == 1 || chain.is_empty();
+        if let Some(id) = own_id(entry, chain).filter(|id| self.ids.get(id) == Some(&Made::Before)) {
+            return (id, first);
+        }
+        let label = entry.label_text();
+        let hash = Sha1::new().chain_update(chain.first().map_or(label.as_bytes(), |l| &*l.cert));
+        loop {
+            let hash = hash.clone();
+            let hash = if n == 1 { hash } else { hash.chain_update(u64::to_be_bytes(n)) };
+            let id = hash.finalize().to_vec();
+            if let hash_map::Entry::Vacant(free) = self.ids.entry(id.clone()) {
+                free.insert(Made::Now);
+                return (id, first);
+            }
+            n += 1;
         }
     }
+}
+
+/// The localKeyID that a key and its certificate had in common.
+fn own_id(entry: &Entry, chain: &[Link]) -> Option<Vec<u8>> {
+    let id = as_written(&entry.attrs)?.id?;
+    let paired = match chain.first() {
+        None => true,
+        Some(leaf) => as_written(&leaf.attrs)?.id.as_deref() == Some(&*id),
+    };
+    paired.then(|| id.to_vec())
 }
 
 /// Java's shape of a secret key: PKCS#8 whose algorithm names the cipher and whose key is the raw octets.
@@ -598,8 +722,11 @@ fn file(
     mac: Option<&super::mac::Maker>,
     to: &mut Staging,
 ) -> Result<()> {
-    let safes: Vec<_> =
+    let mut safes: Vec<_> =
         Safe::new(&plan.open, certs).into_iter().chain(Safe::new(&plan.shrouded, None)).collect();
+    if plan.keys_first {
+        safes.reverse();
+    }
     let list: usize = safes.iter().map(|s| wrapped(s.len())).sum();
     let octets = wrapped(list);
     let auth_safe = wrapped(oid::DATA.len()) + wrapped(wrapped(octets));

@@ -22,7 +22,7 @@
 //! | secretBag | `Symmetric`; of another type than Java's `Other` |
 //! | crlBag | `Crl` |
 //! | sdsiCertificate, unknown bags | `Other`, a SafeBag without its attributes |
-//! | friendlyName, localKeyID | label; made anew |
+//! | friendlyName, localKeyID | label; made anew, but for what an edit doesn't touch |
 //! | other attributes | `Attr`, named by OID, the value a SET's DER |
 //!
 //! `authenticated` is true only where a MAC was there and fits: a store without MAC, or read without a
@@ -78,6 +78,11 @@ impl Format for P12 {
             password: PasswordUse::WithKeys,
             swap: true,
         }
+    }
+
+    /// Java numbers what has no name, and knows it by that.
+    fn holds_unnamed(&self) -> bool {
+        true
     }
 
     fn options(&self) -> &'static [Opt] {

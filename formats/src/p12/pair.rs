@@ -6,6 +6,7 @@
 //! that is left over speaks against no claim of OpenSSL's, which compares key and certificate before it makes
 //! one. Whoever writes a key elsewhere opens it anyway and compares then.
 
+use super::NAME;
 use super::bag::{Attributes, Bag, Content};
 use super::chain::Certs;
 use super::decode::Contents;
@@ -58,6 +59,7 @@ struct KeyBag {
     name: Option<Label>,
     id: Option<Der>,
     attrs: Vec<Attr>,
+    written: Option<Der>,
 }
 
 /// A certificate with its bag's attributes.
@@ -68,21 +70,43 @@ pub(super) struct CertBag {
     /// What Java's attribute says, if it is there.
     pub trust: Option<Trust>,
     pub attrs: Vec<Attr>,
+    /// The attributes as they stand there.
+    pub written: Option<Der>,
+    /// The writer would write the same.
+    pub usual: bool,
+    /// An entry has them.
+    pub taken: bool,
+}
+
+impl CertBag {
+    /// The attributes that are kept; where `always`, with how they are written even if that is nothing.
+    fn take_attrs(&mut self, always: bool) -> Vec<Attr> {
+        let mut attrs = std::mem::take(&mut self.attrs);
+        if !self.taken && (always || (!self.usual && self.written.is_some())) {
+            attrs.push(as_written(self.written.as_ref()));
+        }
+        self.taken = true;
+        attrs
+    }
+}
+
+fn as_written(set: Option<&Der>) -> Attr {
+    Attr::as_written(NAME, set.map_or(&[][..], |set| set))
 }
 
 impl Pool {
     fn slot(&mut self, bag: Bag) -> Slot {
-        let Attributes { name, id, trust, rest: attrs, odd_name } = bag.attributes;
+        let Attributes { name, id, trust, rest: mut attrs, odd_name, written, usual } = bag.attributes;
         self.odd_names += usize::from(odd_name);
         let item = match bag.content {
             Content::Cert(der) => {
-                self.certs.push(CertBag { der, name, id, trust, attrs });
+                self.certs.push(CertBag { der, name, id, trust, attrs, written, usual, taken: false });
                 return Slot::Cert(self.certs.len() - 1);
             }
-            Content::Key(key) => return self.key(Secret::clear(key), name, id, attrs),
+            Content::Key(key) => return self.key(Secret::clear(key), name, id, attrs, written),
             Content::ShroudedKey(info) => {
                 let seal = Shrouded { info, label: name.clone(), inside: Inside::Private };
-                return self.key(Secret::sealed(seal), name, id, attrs);
+                return self.key(Secret::sealed(seal), name, id, attrs, written);
             }
             Content::ShroudedSecret(info) => {
                 let seal = Shrouded { info, label: name.clone(), inside: Inside::Secret };
@@ -91,11 +115,21 @@ impl Pool {
             Content::Crl(crl) => Item::Crl(crl),
             Content::Other { what, body } => Item::Other { what, body },
         };
+        if !usual && written.is_some() {
+            attrs.push(as_written(written.as_ref()));
+        }
         Slot::Ready(Box::new(entry(item, name, attrs)))
     }
 
-    fn key(&mut self, secret: Secret, name: Option<Label>, id: Option<Der>, attrs: Vec<Attr>) -> Slot {
-        self.keys.push(KeyBag { secret: Arc::new(secret), name, id, attrs });
+    fn key(
+        &mut self,
+        secret: Secret,
+        name: Option<Label>,
+        id: Option<Der>,
+        attrs: Vec<Attr>,
+        written: Option<Der>,
+    ) -> Slot {
+        self.keys.push(KeyBag { secret: Arc::new(secret), name, id, attrs, written });
         Slot::Key(self.keys.len() - 1)
     }
 
@@ -107,7 +141,7 @@ impl Pool {
             Slot::Cert(at) if paired.swallows(at, &self.certs) => {}
             Slot::Cert(at) => {
                 let Some(cert) = self.certs.get_mut(at) else { return };
-                let attrs = std::mem::take(&mut cert.attrs);
+                let attrs = cert.take_attrs(false);
                 let mut e = entry(Item::Cert(cert.der.clone()), cert.name.clone(), attrs);
                 e.trust = cert.trust.take();
                 out.push(e);
@@ -117,8 +151,9 @@ impl Pool {
 
     fn take_key(&mut self, at: usize, paired: &Paired, out: &mut Vec<Entry>) {
         let (Some(key), Some(chains)) = (self.keys.get_mut(at), paired.chains.get(at)) else { return };
-        let (secret, name, attrs) =
+        let (secret, name, mut attrs) =
             (Arc::clone(&key.secret), key.name.take(), std::mem::take(&mut key.attrs));
+        attrs.push(as_written(key.written.as_ref()));
         let item = |chain| Item::Key { key: Arc::clone(&secret), chain };
         let first = chains.first().map(|c| self.links(c)).unwrap_or_default();
         let name = name.or_else(|| first.first().and_then(|l| l.label.clone()));
@@ -135,11 +170,11 @@ impl Pool {
     /// hostile file may show it in thousands; with the entry where it is one of its own.
     fn links(&mut self, chain: &[usize]) -> Vec<Link> {
         let mut out = Vec::with_capacity(chain.len());
-        for bag in chain {
+        for (at, bag) in chain.iter().enumerate() {
             if let Some(cert) = self.certs.get_mut(*bag) {
                 let mut link = Link::from(cert.der.clone());
                 if cert.trust.is_none() {
-                    (link.label, link.attrs) = (cert.name.take(), std::mem::take(&mut cert.attrs));
+                    (link.label, link.attrs) = (cert.name.take(), cert.take_attrs(at == 0));
                 }
                 out.push(link);
             }

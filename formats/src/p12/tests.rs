@@ -696,11 +696,16 @@ fn row(e: &Entry, ctx: &Ctx<'_>) -> String {
         (key.bytes.to_vec(), key.algorithm.clone())
     });
     let chain: Vec<_> = match &e.item {
-        Item::Key { chain, .. } => chain.iter().map(|l| (l.cert.to_vec(), l.attrs.clone())).collect(),
+        Item::Key { chain, .. } => chain.iter().map(|l| (l.cert.to_vec(), facts(&l.attrs))).collect(),
         _ => Vec::new(),
     };
     let object = e.object().map(|d| d.to_vec());
-    format!("{:?}", (e.label_text(), e.item.kind().name(), secret, chain, object, &e.trust, &e.attrs))
+    format!("{:?}", (e.label_text(), e.item.kind().name(), secret, chain, object, &e.trust, facts(&e.attrs)))
+}
+
+/// But for how they were written.
+fn facts(attrs: &[Attr]) -> Vec<Attr> {
+    attrs.iter().filter(|a| !a.is_as_written()).cloned().collect()
 }
 
 fn chain_of(e: &Entry) -> Vec<Der> {

@@ -5,7 +5,7 @@ use crate::asn1::cert_fields;
 use crate::context::Ctx;
 use crate::error::{Error, Result};
 use crate::format::{Format, Labels};
-use crate::jobs::labels::made_from;
+use crate::jobs::labels::{made_from, shown};
 use crate::jobs::select::{by_label, folded};
 use crate::jobs::{Input, Map, load};
 use crate::model::{Entry, Item, KeyMaterial, Label, Store, Trust};
@@ -198,8 +198,9 @@ pub(in crate::jobs) struct Names<'a> {
 impl<'a> Names<'a> {
     pub fn of(store: &Store, format: &'a dyn Format) -> Self {
         let mut out = Names { format, taken: Map::default() };
-        for entry in store.entries.iter().filter(|e| e.label.is_some()) {
-            out.take(&entry.label_text(), entry);
+        // What goes by its subject keeps that name for itself.
+        for entry in &store.entries {
+            out.take(&shown(entry), entry);
         }
         out
     }

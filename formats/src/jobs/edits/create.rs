@@ -54,7 +54,7 @@ pub fn create(job: &Create<'_>) -> Result<(Converted, Added)> {
     // Every key is open, so nothing is asked for.
     let nobody = OnePassword::new("");
     let from = Ctx { secrets: &nobody, ..job.ctx };
-    let (store, losses) = prepare(store, &from, job.format, &|| Ok(false)).map_err(named)?;
+    let (store, losses) = prepare(store, &from, job.format, &|| Ok(false), &|_| false).map_err(named)?;
     let mut staged = to.stage_fit(store, Converted { losses, ..Converted::default() })?;
     staged.commit()?;
     Ok((staged.finish(), added))

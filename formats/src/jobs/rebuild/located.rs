@@ -9,6 +9,7 @@ use super::{Mode, Rebuild, StoreReport, Target};
 use crate::error::{Error, Kind, Result};
 use crate::format::{Format, detect};
 use crate::jobs::build::Build;
+use crate::jobs::labels::Untouched;
 use crate::jobs::list::hex;
 use crate::jobs::prepare::prepare;
 use crate::model::Store;
@@ -176,7 +177,8 @@ impl<'a> Located<'a> {
             merged.defects.clone_from(&current.defects);
         }
         // A key that comes from elsewhere was opened there, so what is left sealed is this store's own.
-        let (store, losses) = prepare(merged, ctx, self.format, &|| Ok(true))?;
+        let before = Untouched::of(&current);
+        let (store, losses) = prepare(merged, ctx, self.format, &|| Ok(true), &|e| before.has(e))?;
         report.losses.extend(losses);
         compare(&current, &store, report);
         report.notes = wanted.ahead(&current);
