@@ -9,10 +9,11 @@ use formats::jobs::random::is_strong;
 use formats::model::{Entry, ItemKind, Level, Store};
 use formats::place::Source;
 use formats::{FORMATS, Labels, Secrets, TrustRange};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 const OLD: &str = "changeit";
 const NEW: &str = "Fresh-pw-2";
@@ -426,14 +427,43 @@ const EXTRA: &str = "extra-ca";
 /// One change in the table of formats and changes.
 struct Change {
     name: &'static str,
-    /// The arguments after the store; the first is the command's name.
+    /// What must have happened to the store; false: it can't in this format.
+    before: fn(&Base) -> bool,
+    /// The arguments, the first is the command's name; `STORE` stands for the store.
     arguments: fn(&Base) -> Vec<String>,
-    /// What it does to the list of entries.
-    expected: fn(&mut Vec<Seen>, &Base),
+    /// What it does to the list of entries; of what is made by chance the second list says how it came out.
+    expected: fn(&mut Vec<Seen>, &Base, &[Seen]),
+    /// What our `diff` says besides of entries that stay: label, what, and what it is now.
+    said: fn(&Base) -> Vec<[String; 3]>,
     /// The status that it ends with in this format.
     status: fn(&dyn formats::Format) -> i32,
     /// Doing it again is nothing to do.
     again: bool,
+    /// The password afterwards.
+    password: &'static str,
+    /// So many keys go, or take another place.
+    moved: usize,
+}
+
+/// What most have.
+const PLAIN: Change = Change {
+    name: "",
+    before: |_| true,
+    arguments: |_| Vec::new(),
+    expected: |_, _, _| {},
+    said: |_| Vec::new(),
+    status: |_| 0,
+    again: false,
+    password: OLD,
+    moved: 0,
+};
+
+fn holds(format: &dyn formats::Format, kind: ItemKind) -> bool {
+    format.carries().items.contains(&kind)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
 }
 
 /// A store with two keys and two certificates (only these, where the format has no keys).
@@ -456,7 +486,7 @@ impl Base {
             convert.arg("--certs-only");
         }
         must(convert.env("KEYFERRY_PASSWORD", OLD).arg("-q").args(["--allow-loss=label"]));
-        let before = place.entries();
+        let before = place.entries(OLD);
         assert!(before.iter().any(|s| s.objects == [extra_hash()]), "{}", format.name());
         Base { format, place, before }
     }
@@ -495,17 +525,16 @@ impl Place {
 
     /// Every entry with its key opened, its signers left out: formats that make chains of what they hold may find
     /// more of them.
-    fn entries(&self) -> Vec<Seen> {
-        let mut seen = self.seen(&Passwords::one(OLD));
+    fn entries(&self, password: &str) -> Vec<Seen> {
+        let mut seen = self.seen(&Passwords::one(password));
         seen.iter_mut().for_each(|s| s.objects.truncate(1));
         seen
     }
 
-    /// The bytes of every enciphered key, by label.
-    fn sealed(&self) -> BTreeMap<String, Vec<u8>> {
-        let store = self.load(&Passwords::one(OLD));
-        let raw = |e: &Entry| Some((e.label_text().into_owned(), e.secret()?.seal()?.raw()?.to_vec()));
-        store.entries.iter().filter_map(raw).collect()
+    /// The bytes of every enciphered key.
+    fn sealed(&self, password: &str) -> Vec<Vec<u8>> {
+        let store = self.load(&Passwords::one(password));
+        store.entries.iter().filter_map(|e| Some(e.secret()?.seal()?.raw()?.to_vec())).collect()
     }
 }
 
@@ -518,8 +547,10 @@ fn remove(seen: &mut Vec<Seen>, is: impl Fn(&Seen) -> bool) {
 const CHANGES: &[Change] = &[
     Change {
         name: "add a certificate",
-        arguments: |_| vec!["add".into(), material("trust2.crt"), "--label".into(), "Added {cn}".into()],
-        expected: |seen, base| {
+        arguments: |_| {
+            vec!["add".into(), "STORE".into(), material("trust2.crt"), "--label".into(), "Added {cn}".into()]
+        },
+        expected: |seen, base, _| {
             seen.push(Seen {
                 kind: "cert",
                 label: base.label("Added 信頼 2"),
@@ -527,8 +558,8 @@ const CHANGES: &[Change] = &[
                 objects: vec![crate::support::sha256(&der("trust2.crt"))],
             });
         },
-        status: |_| 0,
         again: true,
+        ..PLAIN
     },
     Change {
         name: "add a key",
@@ -537,9 +568,9 @@ const CHANGES: &[Change] = &[
             let parts =
                 ["rsa2.key", "rsa2.chain"].map(|f| std::fs::read(testdata("java/material").join(f)).unwrap());
             std::fs::write(&both, parts.concat()).unwrap();
-            vec!["add".into(), both.to_str().unwrap().into(), "--label".into(), "{file}".into()]
+            [words("add STORE --label {file}"), vec![both.to_str().unwrap().into()]].concat()
         },
-        expected: |seen, base| {
+        expected: |seen, base, _| {
             let key = crate::support::sha256(&der_of_key("rsa2.key"));
             seen.push(Seen {
                 kind: "key",
@@ -548,47 +579,62 @@ const CHANGES: &[Change] = &[
                 objects: vec![crate::support::sha256(&der("rsa2.crt"))],
             });
         },
-        status: |format| if format.carries().items.contains(&ItemKind::Key) { 0 } else { 5 },
+        status: |format| if holds(format, ItemKind::Key) { 0 } else { 5 },
         again: true,
+        ..PLAIN
+    },
+    Change {
+        name: "add a revocation list",
+        arguments: |_| vec!["add".into(), "STORE".into(), authority("list.pem")],
+        expected: |seen, base, now| {
+            let label = now.iter().find(|s| s.kind == "crl").unwrap().label.clone();
+            assert_eq!(label.is_some(), base.format.name() == "p12");
+            let list = std::fs::read(authority("list.pem")).unwrap();
+            let objects = vec![crate::support::sha256(pem::parse(list).unwrap().contents())];
+            seen.push(Seen { kind: "crl", label, secret: None, objects });
+        },
+        status: |format| if holds(format, ItemKind::Crl) { 0 } else { 5 },
+        again: true,
+        ..PLAIN
     },
     Change {
         name: "rename a certificate",
-        arguments: |base| vec!["rename".into(), base.extra(), "Renamed CA".into()],
-        expected: |seen, base| {
+        arguments: |base| vec!["rename".into(), "STORE".into(), base.extra(), "Renamed CA".into()],
+        expected: |seen, base, _| {
             let entry = seen.iter_mut().find(|s| s.objects == [extra_hash()]).unwrap();
             entry.label = base.label("Renamed CA");
         },
         status: |format| if matches!(format.carries().labels, Labels::None) { 3 } else { 0 },
-        again: false,
+        ..PLAIN
     },
     Change {
         name: "rename a key",
-        arguments: |_| vec!["rename".into(), "server".into(), "Server 2".into()],
-        expected: |seen, base| {
+        arguments: |_| vec!["rename".into(), "STORE".into(), "server".into(), "Server 2".into()],
+        expected: |seen, base, _| {
             let entry = seen.iter_mut().find(|s| s.label.as_deref() == Some("server")).unwrap();
             entry.label = base.label("Server 2");
         },
         status: |format| if matches!(format.carries().labels, Labels::None) { 3 } else { 0 },
-        again: false,
+        ..PLAIN
     },
     Change {
         name: "remove a certificate",
-        arguments: |base| vec!["remove".into(), base.extra(), "--yes".into()],
-        expected: |seen, _| remove(seen, |s| s.objects == [extra_hash()]),
-        status: |_| 0,
-        again: false,
+        arguments: |base| vec!["remove".into(), "STORE".into(), base.extra(), "--yes".into()],
+        expected: |seen, _, _| remove(seen, |s| s.objects == [extra_hash()]),
+        ..PLAIN
     },
     Change {
         name: "remove a key",
-        arguments: |_| vec!["remove".into(), "ec".into(), "--yes".into()],
-        expected: |seen, _| remove(seen, |s| s.label.as_deref() == Some("ec")),
-        status: |format| if format.carries().items.contains(&ItemKind::Key) { 0 } else { 1 },
-        again: false,
+        arguments: |_| words("remove STORE ec --yes"),
+        expected: |seen, _, _| remove(seen, |s| s.label.as_deref() == Some("ec")),
+        status: |format| if holds(format, ItemKind::Key) { 0 } else { 1 },
+        moved: 1,
+        ..PLAIN
     },
     Change {
         name: "take trust away",
-        arguments: |base| vec!["trust".into(), base.extra(), "--none".into()],
-        expected: |_, _| {},
+        arguments: |base| vec!["trust".into(), "STORE".into(), base.extra(), "--none".into()],
+        said: |_| vec![[EXTRA, "trust", "none"].map(str::to_owned)],
         status: |format| match format.carries().trust {
             // It can only leave it open, which others take for trust.
             _ if format.name() == "p12" => 5,
@@ -596,15 +642,200 @@ const CHANGES: &[Change] = &[
             _ => 3,
         },
         again: true,
+        ..PLAIN
+    },
+    Change {
+        name: "trust for a purpose",
+        arguments: |base| {
+            vec!["trust".into(), "STORE".into(), base.extra(), "--anchor".into(), "email".into()]
+        },
+        said: |_| vec![[EXTRA, "trust", "anchor: email"].map(str::to_owned)],
+        status: |format| match format.carries().trust {
+            TrustRange::OneBit => 5,
+            TrustRange::PerPurpose => 0,
+            _ => 3,
+        },
+        again: true,
+        ..PLAIN
     },
     Change {
         name: "choose the default",
-        arguments: |_| vec!["default".into(), "ec".into()],
-        expected: |_, _| {},
+        arguments: |_| words("default STORE ec"),
+        said: |_| vec![["ec", "default", "yes"].map(str::to_owned)],
         status: |format| if format.marks_default() { 0 } else { 3 },
         again: true,
+        ..PLAIN
+    },
+    Change {
+        name: "another password",
+        arguments: |_| words("passwd STORE --password env:OLD --to-password env:NEW"),
+        status: |format| if format.carries().password == formats::PasswordUse::Never { 3 } else { 0 },
+        password: NEW,
+        ..PLAIN
+    },
+    Change {
+        name: "make a key",
+        arguments: |_| words("keygen STORE --label made --type ec:p256 --dn CN=made"),
+        expected: |seen, _, now| {
+            let made = find(now, "made");
+            assert_eq!((made.kind, made.objects.len()), ("key", 1));
+            seen.push(made.clone());
+        },
+        status: |format| if holds(format, ItemKind::Key) { 0 } else { 5 },
+        ..PLAIN
+    },
+    Change {
+        name: "ask for a certificate",
+        arguments: |base| asking(base, "request create STORE --label asked --type ec:p256 --dn CN=asked"),
+        expected: |seen, base, now| seen.push(waiting(now, "asked", base).clone()),
+        status: |format| if holds(format, ItemKind::Key) { 0 } else { 3 },
+        ..PLAIN
+    },
+    Change {
+        name: "receive a certificate",
+        before: |base| base.gets("request create STORE --label asked --type ec:p256 --dn CN=asked"),
+        arguments: |_| words("request receive STORE asked.pem"),
+        expected: |seen, base, _| {
+            let waited = waiting(&base.before, "asked", base).clone();
+            remove(seen, |s| *s == waited);
+            seen.push(Seen { kind: "key", objects: vec![base.signed()], ..waited });
+            base.signer_comes(seen);
+        },
+        moved: 1,
+        ..PLAIN
+    },
+    Change {
+        name: "ask for a renewal",
+        arguments: |base| asking(base, "renew STORE ec --new-key"),
+        expected: |seen, base, now| seen.push(waiting(now, "ec (renewal)", base).clone()),
+        status: |format| if holds(format, ItemKind::Key) { 0 } else { 5 },
+        ..PLAIN
+    },
+    Change {
+        name: "receive a renewal",
+        before: |base| base.gets("renew STORE ec --new-key"),
+        arguments: |_| words("request receive STORE asked.pem"),
+        expected: |seen, base, now| {
+            let waited = waiting(&base.before, "ec (renewal)", base).clone();
+            remove(seen, |s| *s == waited);
+            base.hands_over(seen, now);
+            seen.push(Seen { kind: "key", label: base.label("ec"), objects: vec![base.signed()], ..waited });
+            base.signer_comes(seen);
+        },
+        moved: 1,
+        ..PLAIN
+    },
+    Change {
+        name: "let a renewal take over",
+        before: |base| {
+            // NSS calls all certificates of a subject alike.
+            let can = base.format.name() != "nss" && base.gets("renew STORE ec --new-key");
+            if can {
+                base.does(&words("renew STORE ec --publish asked.pem --file published.pem"));
+            }
+            can
+        },
+        arguments: |_| words("renew STORE ec --activate"),
+        expected: |seen, base, now| {
+            base.hands_over(seen, now);
+            let new = seen.iter_mut().find(|s| s.objects == [base.signed()]).unwrap();
+            assert_eq!(new.label.as_deref(), Some("ec (renewal)"));
+            new.label = base.label("ec");
+        },
+        ..PLAIN
     },
 ];
+
+fn find<'a>(seen: &'a [Seen], label: &str) -> &'a Seen {
+    let found = seen.iter().find(|s| s.label.as_deref() == Some(label));
+    found.unwrap_or_else(|| panic!("no {label} in {seen:?}"))
+}
+
+/// `command`, which writes a request into a file beside the store.
+fn asking(base: &Base, command: &str) -> Vec<String> {
+    let file = base.place.path("asked.csr").to_str().unwrap().to_owned();
+    [words(command), vec!["--file".into(), file, "--force".into()]].concat()
+}
+
+/// A key that waits for its certificate, as its format keeps it.
+fn waiting<'a>(seen: &'a [Seen], label: &str, base: &Base) -> &'a Seen {
+    let found = find(seen, label);
+    assert!(found.secret.is_some());
+    let with = match base.format.name() {
+        "kdb" | "pem" => ("request", 1),
+        "jks" | "jceks" => ("key", 1),
+        _ => ("key", 0),
+    };
+    assert_eq!((found.kind, found.objects.len()), with);
+    found
+}
+
+impl Base {
+    fn does(&self, arguments: &[String]) -> Ran {
+        must(&mut self.command(arguments))
+    }
+
+    fn command(&self, arguments: &[String]) -> Command {
+        let store = self.place.named(self.format);
+        let arguments = arguments.iter().map(|a| if a == "STORE" { &store } else { a });
+        let mut command = keyferry();
+        command.current_dir(self.place.dir.path()).args(arguments);
+        command.env("KEYFERRY_PASSWORD", OLD).env("OLD", OLD).env("NEW", NEW);
+        command
+    }
+
+    /// Asks by `command`, and the authority answers; false: a format without keys.
+    fn gets(&self, command: &str) -> bool {
+        if !holds(self.format, ItemKind::Key) {
+            return false;
+        }
+        self.does(&asking(self, command));
+        let ca = format!("{}#root", authority("ca.p12"));
+        let sign = words("request sign asked.csr --file asked.pem --days 300 --ca");
+        self.does(&[sign, vec![ca]].concat());
+        true
+    }
+
+    /// What it signed.
+    fn signed(&self) -> String {
+        let pem = std::fs::read(self.place.path("asked.pem")).unwrap();
+        crate::support::sha256(pem::parse_many(pem).unwrap()[0].contents())
+    }
+
+    /// Where every certificate is an entry of its own, the authority's comes with what it signed.
+    fn signer_comes(&self, seen: &mut Vec<Seen>) {
+        if self.format.flat() || matches!(self.format.carries().labels, Labels::BySubject) {
+            let pem = std::fs::read(self.place.path("asked.pem")).unwrap();
+            let ca = crate::support::sha256(pem::parse_many(pem).unwrap()[1].contents());
+            seen.push(Seen { kind: "cert", label: self.label("Root"), secret: None, objects: vec![ca] });
+        }
+    }
+
+    /// The key "ec" makes room for its successor.
+    fn hands_over(&self, seen: &mut [Seen], now: &[Seen]) {
+        let old = seen.iter_mut().find(|s| s.label.as_deref() == Some("ec")).unwrap();
+        let label = &now.iter().find(|s| s.objects == old.objects).unwrap().label;
+        let text = label.as_deref().unwrap();
+        assert!(text.starts_with("ec (old 20") || self.format.name() == "nss", "{text}");
+        old.label.clone_from(label);
+    }
+}
+
+/// A file of an authority: `ca.p12` with its key `root`, `list.pem` with what it revoked.
+fn authority(file: &str) -> String {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let dir = scratch();
+        let does = |text: &str| {
+            must(keyferry().current_dir(dir.path()).args(words(text)).env("KEYFERRY_PASSWORD", OLD));
+        };
+        does("create ca.p12 --to-password env:KEYFERRY_PASSWORD");
+        does("keygen ca.p12 --label root --type ec:p256 --profile ca --dn CN=Root --days 3000");
+        does("crl create --ca ca.p12#root --file list.pem");
+        dir
+    });
+    folder.path().join(file).to_str().unwrap().to_owned()
+}
 
 fn material(name: &str) -> String {
     testdata("java/material").join(name).to_str().unwrap().to_owned()
@@ -617,9 +848,30 @@ fn der_of_key(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_change_of_every_format_is_what_was_meant() {
+fn every_change_of_a_java_store_is_what_was_meant() {
+    every_change(|name| matches!(name, "jks" | "jceks"));
+}
+
+#[test]
+fn every_change_of_a_pkcs12_is_what_was_meant() {
+    every_change(|name| name == "p12");
+}
+
+#[test]
+fn every_change_of_a_kdb_is_what_was_meant() {
+    every_change(|name| name == "kdb");
+}
+
+#[test]
+fn every_change_of_every_other_format_is_what_was_meant() {
+    every_change(|name| !matches!(name, "jks" | "jceks" | "p12" | "kdb"));
+}
+
+fn every_change(of: fn(&str) -> bool) {
     let mut failed = Vec::new();
-    for format in FORMATS.iter().filter(|f| f.carries().many) {
+    let formats: Vec<_> = FORMATS.iter().filter(|f| f.carries().many && of(f.name())).collect();
+    assert!(!formats.is_empty());
+    for format in formats {
         let base = Base::of(*format);
         for change in CHANGES {
             // All that is wrong, not the first of it.
@@ -635,39 +887,41 @@ fn every_change_of_every_format_is_what_was_meant() {
 fn try_change(base: &Base, change: &Change) {
     let format = base.format;
     let what = format!("{}: {}", format.name(), change.name);
-    let work = Base { format, place: base.place.copy(), before: base.before.clone() };
+    let mut work = Base { format, place: base.place.copy(), before: Vec::new() };
+    if !(change.before)(&work) {
+        return;
+    }
+    work.before = work.place.entries(OLD);
+    let (work, kept) = (&work, work.place.copy());
     let place = &work.place;
-    let arguments = (change.arguments)(&work);
-    let command = |more: &[&str]| {
-        let (name, rest) = arguments.split_first().unwrap();
-        let mut command = keyferry();
-        command.current_dir(place.dir.path()).arg(name).arg(place.named(format)).args(rest).args(more);
-        command.env("KEYFERRY_PASSWORD", OLD);
-        command
-    };
-    let (untouched, sealed) = (place.state(), place.sealed());
+    let mut arguments = (change.arguments)(work);
+    let (untouched, sealed) = (place.state(), place.sealed(OLD));
     let status = (change.status)(format);
-    let shown = run(&mut command(&["--dry-run"]));
+    arguments.push("--dry-run".into());
+    let shown = run(&mut work.command(&arguments));
     assert_eq!((shown.status, place.state() == untouched), (status, true), "{what}: {}", shown.err);
-    let ran = run(&mut command(&[]));
+    arguments.pop();
+    let ran = run(&mut work.command(&arguments));
     assert_eq!(ran.status, status, "{what}: {}", ran.err);
     if status != 0 {
         assert_eq!(place.state(), untouched, "{what}");
         return;
     }
+    let now = place.entries(change.password);
     let mut expected = work.before.clone();
-    (change.expected)(&mut expected, &work);
+    (change.expected)(&mut expected, work, &now);
     expected.sort();
-    let now = place.entries();
     assert_eq!(now, expected, "{what}");
-    let kept = place.sealed();
-    let moved = |(label, raw): (&String, &Vec<u8>)| kept.get(label).is_some_and(|k| k != raw);
-    assert!(!sealed.iter().any(moved), "{what}: a key was enciphered anew");
-    differs_as_meant(place, &work, &now, &what);
-    peers_agree(&place.store, OLD, format, &what);
+    if change.password == OLD {
+        let after = place.sealed(OLD);
+        let moved = sealed.iter().filter(|raw| !after.contains(raw)).count();
+        assert!(moved <= change.moved, "{what}: {moved} keys were enciphered anew");
+    }
+    differs_as_meant(&kept, work, &now, change, &what);
+    peers_agree(&place.store, change.password, format, &what);
     if change.again {
         let state = place.state();
-        let again = must(&mut command(&[]));
+        let again = must(&mut work.command(&arguments));
         assert!(again.err.contains("already"), "{what}: {}", again.err);
         assert_eq!(place.state(), state, "{what}: again");
     }
@@ -708,26 +962,54 @@ impl Place {
     }
 }
 
-/// Our `diff` of the saved old generation and the store says what moved, and nothing else.
-fn differs_as_meant(place: &Place, base: &Base, now: &[Seen], what: &str) {
-    let old = format!("{}.old-1", place.store.display());
+/// Our `diff` of the store as it was and as it is says what was meant, and nothing else.
+fn differs_as_meant(old: &Place, work: &Base, now: &[Seen], change: &Change, what: &str) {
     let mut diff = keyferry();
-    diff.args(["diff", "--json"]).arg(format!("{}:{old}", base.format.name())).arg(place.named(base.format));
-    let ran = run(diff.env("KEYFERRY_PASSWORD", OLD));
+    diff.args(["diff", "--json"]).args([old, &work.place].map(|p| p.named(work.format)));
+    for (place, password) in [(old, OLD), (&work.place, change.password)] {
+        diff.arg("--password").arg(format!("{}=pass:{password}", place.store.display()));
+    }
+    let ran = run(&mut diff);
     let found: serde_json::Value =
         serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{what}: {e} {}", ran.err));
-    let count = |side: &str| found[side].as_array().unwrap().len();
-    let gone =
-        |a: &[Seen], b: &[Seen]| a.iter().filter(|s| !b.iter().any(|t| t.objects == s.objects)).count();
-    assert_eq!(
-        (count("added"), count("removed")),
-        (gone(now, &base.before), gone(&base.before, now)),
-        "{what}: {}",
-        ran.out
-    );
-    let same_objects = count("added") + count("removed") == 0;
-    let by_mark = what.ends_with("the default");
-    assert!(count("changed") == usize::from(same_objects) || by_mark, "{what}: {}", ran.out);
+    let text = |v: &serde_json::Value| v.as_str().map(str::to_owned);
+    let side = |name: &str| {
+        let one = |v: &serde_json::Value| [&v["kind"], &v["label"], &v["sha256"]].map(text);
+        let mut all: Vec<_> = found[name].as_array().unwrap().iter().map(one).collect();
+        all.sort();
+        all
+    };
+    let mut changed: Vec<[Option<String>; 3]> = Vec::new();
+    for entry in found["changed"].as_array().unwrap() {
+        let one = |c: &serde_json::Value| [&entry["label"], &c["what"], &c["to"]].map(text);
+        changed.extend(entry["changes"].as_array().unwrap().iter().map(one));
+    }
+    changed.sort();
+
+    let (mut gone, mut came, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
+    let object = |s: &Seen| s.objects.first().or(s.secret.as_ref()).cloned();
+    let row = |s: &Seen| [Some(s.kind.to_owned()), s.label.clone(), s.objects.first().cloned()];
+    let mut rest = now.to_vec();
+    for was in &work.before {
+        match rest.iter().position(|s| object(s) == object(was)) {
+            None => gone.push(row(was)),
+            Some(at) => {
+                let is = rest.swap_remove(at);
+                assert_eq!(is.kind, was.kind, "{what}");
+                let by = [was.label.clone(), Some("label".to_owned()), is.label.clone()];
+                renamed.extend((is.label != was.label).then_some(by));
+            }
+        }
+    }
+    came.extend(rest.iter().map(row));
+    let stay = work.before.len() - gone.len() - renamed.len();
+    let said = (change.said)(work);
+    assert!(said.len() <= stay);
+    renamed.extend(said.iter().map(|s| s.clone().map(Some)));
+    [&mut gone, &mut came, &mut renamed].into_iter().for_each(|list| list.sort());
+    assert_eq!((side("added"), side("removed"), changed), (came, gone, renamed), "{what}");
+    assert_eq!(found["same"], serde_json::json!(stay - said.len()), "{what}");
+    assert_eq!(ran.status, i32::from(change.password == OLD), "{what}");
 }
 
 /// The format's own tool lists the same.
@@ -741,13 +1023,18 @@ pub fn peers_agree(store: &Path, password: &str, format: &dyn formats::Format, w
         "jks" | "jceks" | "p12" => {
             let kind =
                 if format.name() == "p12" { "PKCS12".to_owned() } else { format.name().to_uppercase() };
-            let ours = java_view(store, password);
+            // Java knows no revocation lists, and OpenSSL shows none.
+            let mut ours = java_view(store, password);
+            ours.retain(|line| !line.starts_with("crl "));
             assert_eq!(java_list(&system_java(), &kind, store, password, &[]), ours, "{what}");
             if format.name() == "p12" {
                 // A key with two certificates stands there twice.
                 let mut theirs = openssl_view(store, password);
                 theirs.dedup();
-                assert_eq!(theirs, view_of_ours(store, password), "{what}");
+                let lists: Vec<_> = seen().into_iter().filter(|s| s.kind == "crl").collect();
+                let mut ours = view_of_ours(store, password);
+                ours.retain(|line| !lists.iter().any(|l| *line == format!("cert {}", l.objects[0])));
+                assert_eq!(theirs, ours, "{what}");
             }
         }
         "kdb" if !without_gskit() => assert_eq!(their_view(store, password), our_view(store), "{what}"),
@@ -758,34 +1045,66 @@ pub fn peers_agree(store: &Path, password: &str, format: &dyn formats::Format, w
             let certutil = |list: &str| {
                 let mut command = Command::new("certutil");
                 command.arg(list).arg("-d").arg(format!("sql:{}", store.display()));
-                must(command.arg("-f").arg(&file)).out
+                run(command.arg("-f").arg(&file))
             };
             let listed = certutil("-L");
+            assert_eq!(listed.status, 0, "{what}: {}", listed.err);
+            // Behind four lines of headings a nickname and its flags on each.
+            let name =
+                |line: &str| line.trim_end().rsplit_once(' ').map(|(name, _)| name.trim_end().to_owned());
+            let mut names: Vec<_> = listed.out.lines().skip(4).filter_map(name).collect();
+            names.sort();
             let seen = seen();
-            for entry in &seen {
-                assert!(listed.contains(entry.label.as_deref().unwrap()), "{what}: {listed}");
-            }
-            let keys = seen.iter().filter(|s| s.kind == "key").count();
-            assert_eq!(certutil("-K").lines().filter(|l| l.starts_with('<')).count(), keys, "{what}");
+            let certificates =
+                || seen.iter().filter(|s| matches!(s.kind, "key" | "cert") && !s.objects.is_empty());
+            let mut ours: Vec<_> = certificates().map(|s| s.label.clone().unwrap()).collect();
+            ours.sort();
+            assert_eq!(names, ours, "{what}: {}", listed.out);
+            let lists = seen.iter().filter(|s| s.kind == "crl").count();
+            let listed = certutil_lists(store);
+            assert_eq!(listed, lists, "{what}");
+            let keys: BTreeSet<_> = seen.iter().filter(|s| s.kind == "key").map(|s| &s.secret).collect();
+            let listed = certutil("-K").out;
+            assert_eq!(listed.lines().filter(|l| l.starts_with('<')).count(), keys.len(), "{what}: {listed}");
         }
         "pem" => {
             let mut command = Command::new("openssl");
             let pass = format!("pass:{password}");
-            let ran = must(command.args(["storeutl", "-noout", "-passin", &pass]).arg(store));
-            let distinct = view_of_ours(store, password).len();
-            let total = ran.out.lines().find_map(|l| l.strip_prefix("Total found: ")).unwrap();
-            assert!(total.parse::<usize>().unwrap() >= distinct, "{what}: {} of {distinct}", ran.out);
+            let ran = run(command.args(["storeutl", "-passin", &pass]).arg(store));
+            let blocks = pem::parse_many(&ran.out).unwrap();
+            let keys: BTreeSet<_> =
+                blocks.iter().filter(|b| b.tag().ends_with("PRIVATE KEY")).map(|b| b.contents()).collect();
+            // It has no word for requests, and says so.
+            let seen = seen();
+            let requests = seen.iter().any(|s| s.kind == "request");
+            assert!(ran.status == 0 || requests, "{what}: {}", ran.err);
+            let objects = seen.iter().filter(|s| s.kind != "request").flat_map(|s| s.objects.clone());
+            let ours: BTreeSet<_> = objects.collect();
+            let theirs = blocks.iter().filter(|b| !b.tag().ends_with("PRIVATE KEY"));
+            let theirs: BTreeSet<_> = theirs.map(|b| crate::support::sha256(b.contents())).collect();
+            assert_eq!(theirs, ours, "{what}");
+            let ours: BTreeSet<_> = seen.iter().filter_map(|s| s.secret.as_ref()).collect();
+            assert_eq!(keys.len(), ours.len(), "{what}");
         }
         "p7b" => {
             let mut command = Command::new("openssl");
             let form = if std::fs::read(store).unwrap().starts_with(b"-----") { "PEM" } else { "DER" };
-            let ran =
-                must(command.args(["pkcs7", "-print_certs", "-noout", "-inform", form, "-in"]).arg(store));
-            let subjects = ran.out.lines().filter(|l| l.starts_with("subject")).count();
-            assert_eq!(subjects, seen().len(), "{what}: {}", ran.out);
+            let ran = must(command.args(["pkcs7", "-print_certs", "-inform", form, "-in"]).arg(store));
+            let blocks = pem::parse_many(&ran.out).unwrap();
+            let mut theirs: Vec<_> =
+                blocks.iter().map(|b| format!("cert {}", crate::support::sha256(b.contents()))).collect();
+            theirs.sort();
+            assert_eq!(theirs, view_of_ours(store, password), "{what}");
         }
         other => assert_eq!(other, "kdb", "no peer for this format"),
     }
+}
+
+/// How many revocation lists NSS finds.
+fn certutil_lists(store: &Path) -> usize {
+    let mut command = Command::new("crlutil");
+    let listed = must(command.arg("-L").arg("-d").arg(format!("sql:{}", store.display()))).out;
+    listed.lines().filter(|l| l.trim_end().ends_with("CRL")).count()
 }
 
 #[test]
@@ -916,7 +1235,7 @@ fn what_others_put_into_a_database_stays() {
 fn labels_of_what_comes_in_are_made_and_numbered() {
     let base = Base::of(formats::by_name("kdb").unwrap());
     let place = &base.place;
-    let labels = || place.entries().into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
+    let labels = || place.entries(OLD).into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
     let add = |arguments: &[&str]| run(&mut place.command("add", arguments));
     let (a, b) = (material("samedn1.crt"), material("samedn2.crt"));
     // One name for two, and one that is taken.
@@ -931,7 +1250,7 @@ fn labels_of_what_comes_in_are_made_and_numbered() {
     // Without a word each gets its name, the second a number.
     let other = Base::of(formats::by_name("jks").unwrap());
     must(&mut other.place.command("add", &[&a, &b]));
-    let now = other.place.entries().into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
+    let now = other.place.entries(OLD).into_iter().filter_map(|s| s.label).collect::<Vec<_>>();
     assert!(now.iter().any(|l| l.ends_with(" #2")), "{now:?}");
     // One entry of a store; a file that is damaged is not taken by halves.
     let from = format!("{}#extra-ca", testdata("p12/jdk17-default.p12").display());
@@ -953,6 +1272,56 @@ fn labels_of_what_comes_in_are_made_and_numbered() {
     let before = place.state();
     assert_eq!(add(&[half.to_str().unwrap()]).status, 3);
     assert_eq!(place.state(), before);
+}
+
+/// A key in one file and its certificates in another are one entry, in whatever order they come.
+#[test]
+fn a_key_finds_its_certificate_in_another_file() {
+    let [key, chain, leaf] = ["rsa2.key", "rsa2.chain", "rsa2.crt"].map(material);
+    let is_whole = |place: &Place, links: usize, what: &str| {
+        let seen = place.seen(&Passwords::one(OLD));
+        let hash = crate::support::sha256(&der("rsa2.crt"));
+        let mut with = seen.iter().filter(|s| s.objects.first() == Some(&hash));
+        let entry = with.next().unwrap_or_else(|| panic!("{what}: {seen:#?}"));
+        assert_eq!((entry.kind, entry.objects.len() >= links, with.next()), ("key", true, None), "{what}");
+        entry.label.clone()
+    };
+    for format in FORMATS.iter().filter(|f| f.carries().many && holds(**f, ItemKind::Key)) {
+        let (base, name) = (Base::of(*format), format.name());
+        let place = base.place.copy();
+        let rows = place.entries(OLD).len();
+        base_add(&base, &place, &[&chain, &key, "--label", "joined"]);
+        assert_eq!(is_whole(&place, 3, name).as_deref(), Some("joined"));
+        assert_eq!(place.entries(OLD).len(), rows + 1, "{name}: the signers came as entries");
+        peers_agree(&place.store, OLD, *format, name);
+        // One after the other: what is there by itself is the key's then, unless it is an anchor of Java's.
+        let place = base.place.copy();
+        base_add(&base, &place, &[&leaf]);
+        base_add(&base, &place, &[&key, "--label", "later"]);
+        let keys = place.entries(OLD).iter().filter(|s| s.kind == "key").count();
+        let before = base.before.iter().filter(|s| s.kind == "key").count();
+        assert_eq!(keys, before + 1, "{name}");
+        assert!(
+            place
+                .load(&Passwords::one(OLD))
+                .entries
+                .iter()
+                .all(|e| e.secret().is_none() || e.object().is_some())
+        );
+        peers_agree(&place.store, OLD, *format, name);
+    }
+    // A key that waits in a PKCS#12.
+    let base = Base::of(formats::by_name("p12").unwrap());
+    assert!(base.gets("request create STORE --label asked --type ec:p256 --dn CN=asked"));
+    base_add(&base, &base.place, &["asked.pem"]);
+    let asked = find(&base.place.entries(OLD), "asked").clone();
+    assert_eq!((asked.kind, asked.objects), ("key", vec![base.signed()]));
+}
+
+fn base_add(base: &Base, place: &Place, arguments: &[&str]) {
+    let mut command = keyferry();
+    command.current_dir(place.dir.path()).arg("add").arg(place.named(base.format)).args(arguments);
+    must(command.env("KEYFERRY_PASSWORD", OLD));
 }
 
 #[test]
@@ -1099,7 +1468,7 @@ fn an_entry_comes_out_in_any_form() {
     assert_eq!(std::fs::read(&der.store).unwrap(), before);
     // The store itself stays, and is no place for it.
     assert_eq!(extract(&["server", "x.kdb", "--force"]).status, 5);
-    assert_eq!(place.entries(), base.before);
+    assert_eq!(place.entries(OLD), base.before);
 }
 
 #[test]

@@ -1156,22 +1156,25 @@ pub fn their_view(kdb: &Path, password: &str) -> BTreeSet<String> {
         })
         .collect();
     assert!(!view.is_empty());
-    view
+    let requests = listed["requests"].as_array().into_iter().flatten();
+    view.into_iter().chain(requests.map(|l| format!("{} request", l.as_str().unwrap()))).collect()
 }
 
 /// The same as `keyferry list` sees them, with the stash.
 pub fn our_view(kdb: &Path) -> BTreeSet<String> {
     let listed = must(keyferry().arg("list").arg("--jsonl").arg(kdb));
     let rows = listed.out.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-    rows.filter(|row| row["kind"] != "request")
-        .map(|row| {
-            assert_eq!(row["authenticated"], true);
-            let text = |name: &str| row[name].as_str().unwrap().to_owned();
-            let trusted = row["trust"].as_array().is_some_and(|t| t.len() == 4);
-            let default = row["default"] == true;
-            format!("{} {} {trusted} {default} {}", text("label"), text("kind"), text("sha256"))
-        })
-        .collect()
+    rows.map(|row| {
+        assert_eq!(row["authenticated"], true);
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        if row["kind"] == "request" {
+            return format!("{} request", text("label"));
+        }
+        let trusted = row["trust"].as_array().is_some_and(|t| t.len() == 4);
+        let default = row["default"] == true;
+        format!("{} {} {trusted} {default} {}", text("label"), text("kind"), text("sha256"))
+    })
+    .collect()
 }
 
 #[track_caller]

@@ -9,7 +9,7 @@
 //! `nss` and `oracle` let GSKit, NSS, Java and OpenSSL read what we write and the other way round; `migrate` moves stores
 //! for MQ, parts them and puts them together; `names` and `inventory` hold what is listed to what the stores' own tools
 //! say; `swap` interrupts rebuilds; `stage` builds now and switches later, is cut off between the stores of a set, and lets
-//! other programs look all the while.
+//! other programs look all the while; `untouched` holds edits of PKCS#12 to what they were not told to change.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "nobody uses a test program as a library")]
 
@@ -36,3 +36,4 @@ mod oracle;
 mod stage;
 mod support;
 mod swap;
+mod untouched;

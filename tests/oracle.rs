@@ -7,9 +7,11 @@ use crate::support::{
     Passwords, Ran, Seen, World, hex, keyferry, must, root, run, scratch, seen, sha256, testdata,
 };
 use formats::place::Source;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const PASSWORD: &str = "changeit";
@@ -555,13 +557,37 @@ pub fn system_java() -> PathBuf {
     PathBuf::from("java")
 }
 
+/// What this Java sees in a store, or why it can't: one machine for all stores of a test, for it is slow to start.
+pub fn java_sees(
+    java: &Path,
+    kind: &str,
+    file: &Path,
+    password: &str,
+    keys: &[&str],
+) -> Result<Vec<String>, String> {
+    static RUNNING: Mutex<BTreeMap<PathBuf, (ChildStdin, BufReader<ChildStdout>)>> =
+        Mutex::new(BTreeMap::new());
+    let mut running = RUNNING.lock().unwrap();
+    let (to, from) = running.entry(java.to_owned()).or_insert_with(|| {
+        let mut command = java_peer(java);
+        command.arg("lists").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))
+    });
+    let words = [&[kind, file.to_str().unwrap(), password], keys].concat();
+    writeln!(to, "{}", words.join("\t")).unwrap();
+    let lines = from.lines().map(Result::unwrap).take_while(|line| line != ".");
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort();
+    match lines.iter().find(|line| line.starts_with("failed ")) {
+        Some(failed) => Err(failed.clone()),
+        None => Ok(lines),
+    }
+}
+
 #[track_caller]
 pub fn java_list(java: &Path, kind: &str, file: &Path, password: &str, keys: &[&str]) -> Vec<String> {
-    let mut command = java_peer(java);
-    let ran = must(command.args(["list", kind]).arg(file).arg(password).args(keys));
-    let mut lines: Vec<_> = ran.out.lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
+    java_sees(java, kind, file, password, keys).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
 fn java_peer(java: &Path) -> Command {

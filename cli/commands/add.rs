@@ -16,8 +16,8 @@ use std::ffi::OsString;
 /// Add certificates and keys to a store
 ///
 /// Each FILE may be in any format and hold any number of certificates, keys, revocation lists or requests; all that
-/// the store doesn't hold yet comes in, which the certificates' bytes tell. FILE#LABEL takes one entry. A key that
-/// comes is put under the store's password.
+/// the store doesn't hold yet comes in, which the certificates' bytes tell. FILE#LABEL takes one entry. A key and its
+/// certificates may come in two files. A key that comes is put under the store's password.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -10,6 +10,8 @@ import javax.net.ssl.*;
 /** Java's side of tests/oracle.rs: lists stores, and makes TLS connections with them on the loopback.
  *
  *  list TYPE FILE PASSWORD [LABEL=KEYPASSWORD]...   one line an entry; PASSWORD "-" for none
+ *  lists                                            the same for each line of its input, with tabs between the
+ *                                                   words; after each answer a line with a dot
  *  serve TYPE FILE PASSWORD TRUSTTYPE TRUSTFILE TRUSTPASSWORD   prints its port, answers one client,
  *                                                   of whom it demands a certificate
  *  connect PORT TYPE FILE PASSWORD TRUSTTYPE TRUSTFILE TRUSTPASSWORD   greets a server, prints its names
@@ -19,6 +21,7 @@ public class Peer {
     public static void main(String[] a) throws Exception {
         switch (a[0]) {
             case "list": list(a); break;
+            case "lists": lists(); break;
             case "serve": serve(a); break;
             case "connect": connect(a); break;
             default: throw new IllegalArgumentException(a[0]);
@@ -35,6 +38,19 @@ public class Peer {
 
     static char[] password(String text) {
         return text.equals("-") ? null : text.toCharArray();
+    }
+
+    static void lists() throws Exception {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            try {
+                list(("list\t" + line).split("\t"));
+            } catch (Exception e) {
+                System.out.println("failed " + e);
+            }
+            System.out.println(".");
+            System.out.flush();
+        }
     }
 
     static void list(String[] a) throws Exception {
@@ -54,7 +70,8 @@ public class Peer {
             Key key = store.getKey(label, keyPassword);
             if (key instanceof PrivateKey) {
                 StringBuilder line = new StringBuilder("key " + hexLabel + " " + sha(key.getEncoded()));
-                for (Certificate link : store.getCertificateChain(label)) {
+                Certificate[] chain = store.getCertificateChain(label);
+                for (Certificate link : chain == null ? new Certificate[0] : chain) {
                     line.append(' ').append(sha(link.getEncoded()));
                 }
                 System.out.println(line);

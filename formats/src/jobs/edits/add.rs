@@ -3,15 +3,18 @@
 use super::{Line, Template};
 use crate::asn1::cert_fields;
 use crate::context::Ctx;
+use crate::crypto::public::{identity, spki_of_pkcs8};
 use crate::error::{Error, Result};
 use crate::format::{Format, Labels};
 use crate::jobs::labels::{made_from, shown};
+use crate::jobs::request::chain_of;
 use crate::jobs::select::{by_label, folded};
-use crate::jobs::{Input, Map, load};
-use crate::model::{Entry, Item, KeyMaterial, Label, Store, Trust};
+use crate::jobs::{Input, Map, Set, load};
+use crate::model::{Der, Entry, Item, KeyMaterial, Label, Link, Store, Trust};
 use std::path::PathBuf;
 
 /// What a file holds, read and with its keys open: their passwords are that file's.
+#[derive(Clone)]
 pub struct Incoming {
     /// The file.
     pub path: PathBuf,
@@ -68,6 +71,8 @@ pub struct Added {
 /// Puts every entry in that the store does not hold, which the bytes of its certificate tell, or those
 /// of a key that has none. `ctx` has the store's passwords.
 ///
+/// A key without a certificate goes together with one of its own, whichever of the files or the store holds it.
+///
 /// A label that is taken gets a number, unless it was asked for in so many words: that is `Kind::Refused`.
 pub fn add(
     store: &mut Store,
@@ -76,6 +81,9 @@ pub fn add(
     how: &Adding,
     ctx: &Ctx<'_>,
 ) -> Result<Added> {
+    let united = unite(files);
+    let files = united.as_deref().unwrap_or(files);
+    let orphans = orphans(store, ctx);
     let mut known = Known::of(store);
     let mut names = Names::of(store, format);
     let mut out = Added::default();
@@ -85,7 +93,22 @@ pub fn add(
                 out.there.push(Line::of(&store.entries[at]));
                 continue;
             }
+            if let Some(at) = waits_for(&entry, &orphans, store) {
+                let leaf = entry.object().cloned();
+                let pool: Vec<_> = certificates(&file.entries).chain(certificates(&store.entries)).collect();
+                if let (Item::Key { chain, .. }, Some(leaf)) = (&mut store.entries[at].item, leaf) {
+                    *chain = links(&leaf, &pool);
+                }
+                out.came.push(Line::of(&store.entries[at]));
+                known = Known::of(store);
+                continue;
+            }
             let mut entry = entry;
+            let own = own_certificate(&entry, store);
+            if let (Some(leaf), Item::Key { chain, .. }) = (&own, &mut entry.item) {
+                let pool: Vec<_> = certificates(&store.entries).collect();
+                *chain = links(leaf, &pool);
+            }
             if let (Some(trust), Item::Cert(_)) = (&how.trust, &entry.item) {
                 entry.trust = Some(trust.clone());
             }
@@ -101,7 +124,7 @@ pub fn add(
                 None => entry.label.take().filter(|l| !l.bytes().is_empty()),
             };
             names.give(&mut entry);
-            let replaces = known.lone(&entry, format);
+            let replaces = known.lone(&entry, format).or_else(|| known.unmarked(&entry, store));
             out.came.push(Line::of(&entry));
             match replaces {
                 // Where a certificate is there once, it goes over to its key, with the name that it has.
@@ -115,6 +138,89 @@ pub fn add(
         }
     }
     Ok(out)
+}
+
+/// The files with keys that have no certificate joined to those that are in another file; `None` where nothing is to be
+/// joined. Signers that stand in the file of a key's certificate go with it, as within one file.
+fn unite(files: &[Incoming]) -> Option<Vec<Incoming>> {
+    let bare = |e: &Entry| matches!(&e.item, Item::Key { chain, .. } if chain.is_empty());
+    if !files.iter().flat_map(|f| &f.entries).any(bare) {
+        return None;
+    }
+    let mut all: Map<Vec<u8>, (usize, &Entry)> = Map::default();
+    for (at, file) in files.iter().enumerate() {
+        for entry in file.entries.iter().filter(|e| matches!(e.item, Item::Cert(_))) {
+            if let Some(fields) = entry.certificate().and_then(|c| cert_fields(c).ok()) {
+                all.entry(identity(fields.spki)).or_insert((at, entry));
+            }
+        }
+    }
+    let mut out = files.to_vec();
+    let mut gone: Set<(usize, Der)> = Set::default();
+    for entry in out.iter_mut().flat_map(|f| &mut f.entries).filter(|e| bare(e)) {
+        let leaf = entry.secret().and_then(|s| public_half(s.opened()?)).and_then(|p| all.get(&p));
+        let (Some((from, own)), Item::Key { chain, .. }) = (leaf, &mut entry.item) else { continue };
+        let Some(leaf) = own.certificate() else { continue };
+        let others = files.iter().flat_map(|f| certificates(&f.entries));
+        let pool: Vec<_> = certificates(&files[*from].entries).chain(others).collect();
+        *chain = links(leaf, &pool);
+        gone.extend(chain.iter().map(|l| (*from, l.cert.clone())));
+        entry.label = entry.label.take().or_else(|| own.label.clone());
+    }
+    for (at, file) in out.iter_mut().enumerate() {
+        let stays = |e: &Entry| match &e.item {
+            Item::Cert(der) => !gone.contains(&(at, der.clone())),
+            _ => true,
+        };
+        file.entries.retain(stays);
+    }
+    Some(out)
+}
+
+fn certificates(entries: &[Entry]) -> impl Iterator<Item = Der> + '_ {
+    entries.iter().filter_map(|e| match &e.item {
+        Item::Cert(der) => Some(der.clone()),
+        _ => None,
+    })
+}
+
+fn links(leaf: &Der, pool: &[Der]) -> Vec<Link> {
+    chain_of(leaf, pool).into_iter().map(Link::from).collect()
+}
+
+/// What tells the public key of a private one.
+fn public_half(key: &KeyMaterial) -> Option<Vec<u8>> {
+    spki_of_pkcs8(&key.bytes).ok()?.map(|spki| identity(&spki))
+}
+
+/// The keys of the store that have no certificate, by what tells their public keys.
+fn orphans(store: &Store, ctx: &Ctx<'_>) -> Map<Vec<u8>, usize> {
+    let mut out = Map::default();
+    for (at, entry) in store.entries.iter().enumerate() {
+        if let Item::Key { key, chain } = &entry.item
+            && chain.is_empty()
+            && let Some(public) = key.open(ctx).ok().and_then(public_half)
+        {
+            out.entry(public).or_insert(at);
+        }
+    }
+    out
+}
+
+/// The key of the store for which a certificate comes that it had not.
+fn waits_for(entry: &Entry, orphans: &Map<Vec<u8>, usize>, store: &Store) -> Option<usize> {
+    let Item::Cert(der) = &entry.item else { return None };
+    let at = if orphans.is_empty() { None } else { orphans.get(&identity(cert_fields(der).ok()?.spki)) };
+    let bare = |at: &usize| matches!(&store.entries[*at].item, Item::Key { chain, .. } if chain.is_empty());
+    at.copied().filter(bare)
+}
+
+/// The certificate of a key that comes without one, if it stands in the store by itself.
+fn own_certificate(entry: &Entry, store: &Store) -> Option<Der> {
+    let Item::Key { key, chain } = &entry.item else { return None };
+    let public = if chain.is_empty() { public_half(key.opened()?)? } else { return None };
+    let is_it = |der: &Der| cert_fields(der).is_ok_and(|f| identity(f.spki) == public);
+    certificates(&store.entries).find(is_it)
 }
 
 /// What of an entry is to come.
@@ -148,7 +254,7 @@ fn same_secret(entry: &Entry, store: &Store, ctx: &Ctx<'_>) -> Option<usize> {
 
 /// The objects that a store holds.
 struct Known {
-    places: Map<crate::model::Der, usize>,
+    places: Map<Der, usize>,
     seen: usize,
 }
 
@@ -179,6 +285,14 @@ impl Known {
         let there = store.entries.get(at)?;
         let brings_key = matches!(entry.item, Item::Key { .. }) && !matches!(there.item, Item::Key { .. });
         (!brings_key).then_some(at)
+    }
+
+    /// The same where nothing is said of its trust: alone it was there for its key.
+    fn unmarked(&self, entry: &Entry, store: &Store) -> Option<usize> {
+        let at = *self.places.get(entry.object()?)?;
+        let there = store.entries.get(at)?;
+        let open = matches!(there.item, Item::Cert(_)) && there.trust.is_none();
+        (open && matches!(entry.item, Item::Key { .. })).then_some(at)
     }
 
     /// The certificate alone that a key's entry takes the place of, in a format that has each once.
