@@ -10,7 +10,7 @@ use formats::place::Source;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -565,17 +565,18 @@ pub fn java_sees(
     password: &str,
     keys: &[&str],
 ) -> Result<Vec<String>, String> {
-    static RUNNING: Mutex<BTreeMap<PathBuf, (ChildStdin, BufReader<ChildStdout>)>> =
-        Mutex::new(BTreeMap::new());
+    static RUNNING: Mutex<BTreeMap<PathBuf, (Child, BufReader<ChildStdout>)>> = Mutex::new(BTreeMap::new());
     let mut running = RUNNING.lock().unwrap();
-    let (to, from) = running.entry(java.to_owned()).or_insert_with(|| {
+    let (child, from) = running.entry(java.to_owned()).or_insert_with(|| {
         let mut command = java_peer(java);
         command.arg("lists").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))
+        let from = BufReader::new(child.stdout.take().unwrap());
+        (child, from)
     });
     let words = [&[kind, file.to_str().unwrap(), password], keys].concat();
-    writeln!(to, "{}", words.join("\t")).unwrap();
+    // At the end of its input, which ends with us, it goes.
+    writeln!(child.stdin.as_mut().unwrap(), "{}", words.join("\t")).unwrap();
     let lines = from.lines().map(Result::unwrap).take_while(|line| line != ".");
     let mut lines: Vec<_> = lines.collect();
     lines.sort();

@@ -137,6 +137,11 @@ fn bags(store: &Path, password: &str, new_ids: bool) -> Option<Vec<String>> {
     let mut out = Vec::new();
     let mut one = String::new();
     for line in ran.out.lines() {
+        // A secret key as it stands enciphered, which Java opens.
+        let dump = |line: &str| line.split_whitespace().all(|word| word.len() == 2);
+        if line.starts_with(|c: char| c.is_ascii_hexdigit()) && dump(line) {
+            continue;
+        }
         if !(line.starts_with("subject=")
             || line.starts_with("issuer=")
             || new_ids && line.contains("localKeyID"))
