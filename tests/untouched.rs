@@ -42,11 +42,19 @@ const ODD: &[(&str, bool)] = &[
 /// What is done, one after the other, and the password afterwards.
 const EDITS: &[(&str, &str)] = &[
     ("add STORE ADDED --label came", OLD),
+    ("passwd STORE --password env:OLD --to-password env:NEW", NEW),
+    ("remove STORE came --yes --password env:NEW", NEW),
+];
+
+/// What is done besides with these: one without names, one with an empty one, one of Java's, two of one name.
+const MORE: &[&str] = &["ossl-noname", "friendlyname-empty", "jdk17-default", "dup-friendlyname"];
+const MORE_EDITS: &[(&str, &str)] = &[
+    ("add STORE ADDED --label came", OLD),
     ("rename STORE came other", OLD),
     ("trust STORE other --none --allow-loss=trust", OLD),
     ("keygen STORE --label made --type ec:p256 --dn CN=made", OLD),
-    ("passwd STORE --password env:OLD --to-password env:NEW", NEW),
-    ("remove STORE --label other --label made --yes --last-key --password env:NEW", NEW),
+    ("request create STORE --label asked --type ec:p256 --dn CN=asked --file -", OLD),
+    ("remove STORE --label other --label made --label asked --yes", OLD),
 ];
 
 #[test]
@@ -57,7 +65,8 @@ fn an_edit_leaves_all_else_as_it_was() {
         std::fs::copy(testdata(&format!("p12/{name}.p12")), &store).unwrap();
         let before = Views::of(&store, OLD, *new_ids);
         assert!(before.openssl.is_some() || before.java.is_ok(), "{name}: nobody can read it");
-        for (edit, password) in EDITS {
+        let more = if MORE.contains(name) { MORE_EDITS } else { &[] };
+        for (edit, password) in more.iter().chain(EDITS) {
             must(&mut command(&store, edit));
             let now = Views::of(&store, password, *new_ids);
             let missing = before.missing(&now, OLD == *password);
