@@ -5,6 +5,7 @@ use crate::kdb::{gskit, without_gskit};
 use crate::support::{Ran, keyferry, must, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -393,6 +394,126 @@ fn a_settings_file_is_switched_for_all_its_stores_at_once() {
     let refused = machine.apply(&[]);
     assert!(refused.status == 5 && refused.err.contains("leads to no generation"), "{}", refused.err);
     assert_eq!(conf(&machine), elsewhere);
+}
+
+/// A set of which `keystore.conf` leads to two stores, between two that are replaced where they are: whichever of them a
+/// run that was cut off had switched, the next one switches the rest or takes all back, and nothing ever touches a file
+/// that the settings lead to or led to.
+#[test]
+fn a_mixed_set_is_healed_whatever_was_switched() {
+    let machine = with_settings();
+    machine.store("home/ann/one.p12", "ann");
+    machine.store("home/ann/two.jks", "ann");
+    let ran = machine.path("ran");
+    let hook = format!("after = [[\"/bin/sh\", \"-c\", \"echo ran >> {}\"]]", ran.display());
+    let pointer = format!("pointer = \"{}\"", machine.text("home/*/keystore.conf"));
+    let rules = [("one.p12", ""), ("ann.kdb", &*pointer), ("two.jks", &hook), ("ann.jks", &pointer)];
+    let rules = rules.map(|(name, more)| machine.rule(&format!("home/*/{name}"), more)).concat();
+    machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
+    machine.publish(&["ann", "bob"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    machine.publish(&["ann", "bob", "root"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    let at = |folder: &str, name: &str| machine.path(&format!("{folder}/ann/{name}"));
+    let copy = |from: &Path, to: &Path| {
+        let _ = std::fs::remove_dir_all(to);
+        must(Command::new("cp").arg("-a").arg("-T").args([from, to]));
+    };
+    for staged in ["one.p12", "two.jks", "ann.kdb", "ann.jks"] {
+        std::fs::write(at("home", &format!("{staged}.staged/keyferry.begun")), "").unwrap();
+    }
+    copy(&machine.path("home"), &machine.path("before"));
+    assert_eq!(machine.apply(&["--commit"]).status, 0);
+    copy(&machine.path("home"), &machine.path("after"));
+    let old_conf = std::fs::read(at("before", "keystore.conf")).unwrap();
+    // What is not completed is stopped by that, so that it shows what was healed.
+    machine.configure("gates = { max_removed_percent = 100 }", &rules);
+    // A file that the settings lead to, or led to, stays what it is: the same inode with the same bytes.
+    let watched = || {
+        let folders = generations(&machine).into_iter().chain([".".to_owned()]);
+        let names = folders.flat_map(|f| ["ann.kdb", "ann.sth", "ann.jks"].map(|n| format!("{f}/{n}")));
+        let files = names.map(|n| at("home", &n)).filter(|p| p.is_file());
+        files.map(|p| (p.metadata().unwrap().ino(), std::fs::read(&p).unwrap(), p)).collect::<Vec<_>>()
+    };
+    let units = [
+        &["one.p12", "one.p12.old-2"][..],
+        &["two.jks", "two.jks.old-2"],
+        &["keystore.conf", "keystore.conf.old-2", "ann.kdb.gen-2", "ann.jks.gen-2"],
+    ];
+    let kinds =
+        || [machine.holds("home/ann/one.p12"), machine.holds("home/ann/two.jks"), led(&machine)[0].clone()];
+    let (old, new) = (vec!["ann", "bob"], vec!["Root", "ann", "bob"]);
+    for state in 0..8 {
+        // What has taken its place no longer waits, or still does; what waits is whole, or not.
+        for (damaged, gone) in [(false, false), (state < 7, state == 7)] {
+            copy(&machine.path("before"), &machine.path("home"));
+            let switched = |unit: usize| state & 1 << unit != 0;
+            for name in (0..3).filter(|u| switched(*u)).flat_map(|u| units[u]) {
+                must(Command::new("cp").arg("-a").args([at("after", name), at("home", "")]));
+            }
+            if gone {
+                std::fs::remove_dir_all(at("home", "one.p12.staged")).unwrap();
+            }
+            let waits = ["one.p12", "two.jks", "ann.jks"];
+            let waits =
+                (0..3).find(|u| !switched(*u)).map(|u| at("home", &format!("{0}.staged/{0}", waits[u])));
+            if let (Some(waits), true) = (&waits, damaged) {
+                std::fs::write(waits, "damaged").unwrap();
+            }
+            let way = match (state, damaged && waits.is_some()) {
+                (0, _) => None,
+                (_, false) => Some("forward"),
+                (_, true) => Some("back"),
+            };
+            let what = format!("state {state:03b}, damaged {damaged}, gone {gone}");
+            for row in status(&machine) {
+                let own = row["store"].as_str().unwrap().ends_with("one.p12") && gone;
+                assert!(own || row["interrupted"].as_str() == way, "{what}: {row}");
+            }
+            let before = watched();
+            assert_eq!(led(&machine)[0], led(&machine)[1], "{what}");
+            let _ = std::fs::remove_file(&ran);
+            let healed = machine.apply(&[]);
+            let ends = if way == Some("forward") { 0 } else { 5 };
+            assert_eq!(healed.status, ends, "{what}: {}{}", healed.out, healed.err);
+            assert_eq!(
+                healed.err.contains("it was completed"),
+                way == Some("forward"),
+                "{what}: {}",
+                healed.err
+            );
+            assert_eq!(
+                healed.err.contains("it was taken back"),
+                way == Some("back"),
+                "{what}: {}",
+                healed.err
+            );
+            let expected = if way == Some("forward") { &new } else { &old };
+            assert_eq!(kinds(), [&expected[..]; 3], "{what}");
+            assert_eq!(led(&machine), [&expected[..]; 2], "{what}");
+            assert_eq!(ran.exists(), way == Some("forward"), "{what}");
+            for (inode, bytes, path) in &before {
+                assert_eq!(path.metadata().unwrap().ino(), *inode, "{what}: {}", path.display());
+                assert!(std::fs::read(path).unwrap() == *bytes, "{what}: {}", path.display());
+            }
+            if way == Some("back") {
+                assert!(std::fs::read(at("home", "keystore.conf")).unwrap() == old_conf, "{what}");
+            }
+            let names = std::fs::read_dir(at("home", "")).unwrap().map(|e| e.unwrap().file_name());
+            let wrong = |n: &String| n.contains(".old-") && !n.ends_with("old-1") && n.starts_with("ann");
+            let names: Vec<_> = names.map(|n| n.into_string().unwrap()).filter(wrong).collect();
+            assert!(names.is_empty(), "{what}: a generation has generations: {names:?}");
+            if way.is_some() {
+                let waits = |n: &str| at("home", &format!("{n}.staged")).exists();
+                assert!(!["one.p12", "two.jks", "ann.kdb", "ann.jks"].into_iter().any(waits), "{what}");
+            }
+            // All of it goes on from there.
+            let done = machine.apply(&["--approve", "cas"]);
+            assert_eq!(done.status, 0, "{what}: {}{}", done.out, done.err);
+            assert_eq!(kinds(), [&new[..]; 3], "{what}");
+            assert!(machine.apply(&[]).out.contains("unchanged"), "{what}");
+        }
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub struct Member {
     pub home: PathBuf,
     /// Where the store is: there, unless a settings file leads to another place.
     pub path: PathBuf,
+    /// That settings file; absolute. The store changes by leading it elsewhere, never where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<PathBuf>,
     /// The name of its format.
     pub format: String,
     /// SHA-256 of the store as it was, or what tells a folder's state; absent: there was none.

@@ -95,7 +95,7 @@ fn move_one(
     match &place.pointed {
         None => swap(staging, &place.path, &place.seen(), on_step).map(Some),
         Some(pointed) => {
-            apart.push(pointed::prepare(place, pointed, staging, on_step)?);
+            apart.push(pointed::prepare(&place.path, &place.seen(), pointed, staging, on_step)?);
             Ok(None)
         }
     }

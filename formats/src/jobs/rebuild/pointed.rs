@@ -9,8 +9,7 @@
 //!
 //! A program that reads the file once has all stores of one generation, with their companions: one rename switches them.
 
-use super::commit::{Done, take_back};
-use super::located::Located;
+use super::commit::{Done, Seen, take_back};
 use crate::error::{Error, Kind, Result};
 use crate::mq::{Settings, SettingsFile};
 use crate::place::Staging;
@@ -65,7 +64,7 @@ fn store_in(folder: &Path, home: &Path) -> PathBuf {
     folder.join(home.file_name().unwrap_or_default())
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
@@ -93,18 +92,18 @@ pub(super) fn discard(folder: &Path) {
     let _ = storeset::discard_folder(folder, &folder.with_file_name(home));
 }
 
-/// Puts what was staged into a folder of its own.
+/// Puts what was staged for the store, which is at `from`, into a folder of its own.
 pub(super) fn prepare(
-    place: &Located<'_>,
+    from: &Path,
+    seen: &Seen<'_>,
     pointed: &Pointed,
     staging: Staging,
     on_step: &dyn Fn(Step) -> Result<()>,
 ) -> Result<Prepared> {
-    let seen = place.seen();
     let newest = folders(&pointed.home)?.first().map_or(0, |(n, _)| *n);
     let folder = storeset::with_suffix(&pointed.home, &format!("{FOLDER}{}", newest.saturating_add(1)));
     let how = storeset::Commit {
-        store: &place.path,
+        store: from,
         expected: seen.identity,
         content: seen.content,
         companions: seen.format.companions(),
@@ -112,7 +111,7 @@ pub(super) fn prepare(
     };
     storeset::commit_apart(staging, &how, &pointed.home, &folder)?;
     let to = store_in(&folder, &pointed.home);
-    Ok(Prepared { settings: pointed.settings.clone(), from: place.path.clone(), to, stays: false })
+    Ok(Prepared { settings: pointed.settings.clone(), from: from.to_owned(), to, stays: false })
 }
 
 /// Makes each settings file lead to all that was prepared for it.
@@ -143,10 +142,20 @@ fn lead<'a>(
     to: impl Iterator<Item = &'a Prepared>,
     on_step: &dyn Fn(Step) -> Result<()>,
 ) -> Result<storeset::Committed> {
+    let stores: Vec<_> = to.map(|p| (&*p.from, &*p.to)).collect();
+    point(settings, &stores, on_step)
+}
+
+/// Makes a settings file that leads to the first of each two lead to the second, by one rename.
+pub(super) fn point(
+    settings: &Path,
+    stores: &[(&Path, &Path)],
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<storeset::Committed> {
     let elsewhere = || Error::new(Kind::Busy, "leads elsewhere by now").in_file(settings);
     let mut file = SettingsFile::open(settings)?;
-    for one in to {
-        if file.point(&one.from, &one.to)?.is_empty() {
+    for (from, to) in stores {
+        if file.point(from, to)?.is_empty() {
             return Err(elsewhere());
         }
     }

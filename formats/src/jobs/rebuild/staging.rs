@@ -2,11 +2,10 @@
 
 use super::commit::{Built, warn};
 use super::compare::compare;
-use super::located::{Located, Next, base};
+use super::located::{Located, Next};
 use super::policy;
 use super::{Rebuild, StoreReport};
 use crate::error::{Error, Kind, Result};
-use crate::format::Format;
 use crate::jobs::list::hex;
 use crate::model::Store;
 use crate::place::{Source, Staging};
@@ -80,6 +79,10 @@ fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
     Ok(Member {
         home: std::path::absolute(place.home()).map_err(unread)?,
         path: std::path::absolute(&place.path).map_err(unread)?,
+        pointer: match &place.pointed {
+            Some(pointed) => Some(std::path::absolute(&pointed.settings).map_err(unread)?),
+            None => None,
+        },
         format: place.format.name().to_owned(),
         base: place.base()?,
         next: match source.is_directory() {
@@ -157,9 +160,4 @@ fn describe(place: &Located<'_>, staged: &Staged, report: &mut StoreReport) -> R
     report.notes.clone_from(&staged.note.record.notes);
     compare(&current, &next, report);
     Ok(())
-}
-
-/// Whether a member's store is as it was when its set was staged.
-pub(super) fn is_base(member: &Member, format: &dyn Format) -> Result<bool> {
-    Ok(base(&member.path, format)? == member.base)
 }
