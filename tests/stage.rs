@@ -167,6 +167,99 @@ fn nothing_stale_is_switched_to() {
     assert_eq!(machine.holds("client.p12"), ["Root", "ann"]);
 }
 
+/// What waits was stopped by nothing when it was staged; what counts is what would stop it now.
+#[test]
+fn what_was_staged_must_hold_by_todays_rules() {
+    let machine = with_set(&SET, &["ann", "bob", "cy"]);
+    let rules = SET.map(|s| machine.rule(s, "")).concat();
+    let before: Vec<_> = SET.iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect();
+    let unchanged =
+        || SET.iter().zip(&before).all(|(s, was)| std::fs::read(machine.path(s)).unwrap() == *was);
+    let stops = |approve: &[&str], status: i32, say: &str| {
+        let ran = machine.apply(&[&["--commit"], approve].concat());
+        assert_eq!(ran.status, status, "{say}: {}{}", ran.out, ran.err);
+        assert!(format!("{}{}", ran.out, ran.err).contains(say), "{say}: {}{}", ran.out, ran.err);
+        assert!(unchanged(), "{say}");
+    };
+    let stage = |gates: &str, approve: &[&str]| {
+        machine.configure(&format!("gates = {{ {gates} }}"), &rules);
+        let staged = machine.apply(&[&["--stage"], approve].concat());
+        assert_eq!(staged.status, 0, "{gates}: {}{}", staged.out, staged.err);
+    };
+    // A new CA, and the gate is closed since.
+    machine.publish(&["ann", "bob", "cy", "root"], &[]);
+    stage("new_cas = false", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would bring in the new CA CN=Root");
+    let told = machine.apply(&["--commit", "--json"]);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told.as_array().unwrap().iter().all(|r| r["stops"][0]["approve"].is_string()), "{told}");
+    // An approval that was given for staging only. One that is given now counts.
+    stage("", &["--approve", "cas"]);
+    stops(&[], 5, "would bring in the new CA CN=Root");
+    // Removals, all the more where subjects must stay.
+    machine.publish(&["ann"], &[]);
+    stage("max_removed_percent = 100", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would remove 2 of 2");
+    machine.configure("gates = { max_removed_percent = 100, max_removed = 1 }", &rules);
+    stops(&[], 5, "would remove 2 of 2");
+    machine.configure("gates = { never_drop = [\"CN=cy\"] }", &rules);
+    stops(&["--approve", "removals"], 5, "never to be dropped");
+    // Another key for a name.
+    let first = ["crt", "key"].map(|e| std::fs::read(machine.path(&format!("bob.{e}"))).unwrap());
+    machine.certificate("bob", "/C=GB/O=SSS/CN=bob");
+    machine.publish(&["ann", "bob", "cy"], &[]);
+    stage("second_keys = false", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would bring in another key for CN=bob");
+    ["crt", "key"]
+        .iter()
+        .zip(first)
+        .for_each(|(e, b)| std::fs::write(machine.path(&format!("bob.{e}")), b).unwrap());
+    // Another's organisation: what the bundle may bring is among what it was made from.
+    machine.certificate("dan", "/O=Other/CN=dan");
+    machine.publish(&["ann", "bob", "cy", "dan"], &[]);
+    stage("", &[]);
+    let text = std::fs::read_to_string(machine.path("k.toml")).unwrap();
+    let bounded = text.replace("[[bundle]]\n", "[[bundle]]\nonly_under = \"O=SSS\"\n");
+    assert_ne!(bounded, text);
+    std::fs::write(machine.path("k.toml"), bounded).unwrap();
+    let refused = machine.apply(&["--commit"]);
+    assert!([5, 6].contains(&refused.status) && unchanged(), "{}{}", refused.out, refused.err);
+    // Distrusted since, by another bundle that these stores are kept from, too.
+    std::fs::write(machine.path("k.toml"), &text).unwrap();
+    let hash = machine.ours(&["list", "dan.crt", "--json"]).out;
+    let hash: Value = serde_json::from_str(&hash).unwrap();
+    let hash = hash[0]["sha256"].as_str().unwrap();
+    let others = ["ann", "bob", "cy"].map(|p| ["--add".to_owned(), format!("{p}.crt")]).concat();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    machine.ours(&[&["bundle", "create", "other.pem", "--distrust", hash], &others[..]].concat());
+    machine.ours(&["bundle", "sign", "other.pem", "--key", "trust.key", "--password", "none"]);
+    let other = text.replace("bundle.pem", "other.pem").replace("/state\"", "/state-of-other\"");
+    std::fs::write(machine.path("other.toml"), other).unwrap();
+    let other = machine.ours(&["apply", "--config", "other.toml"]);
+    assert!(other.out.contains("unchanged") && unchanged(), "{}{}", other.out, other.err);
+    stops(&[], 6, "was distrusted since");
+    // By the same bundle under the same serial.
+    stage("", &[]);
+    let serial = machine.manifest()["serial"].to_string();
+    let same =
+        ["bundle", "create", "bundle.pem", "--add", "dan.crt", "--serial", &serial, "--distrust", hash];
+    machine.ours(&[&same[..], &others[..]].concat());
+    machine.ours(&["bundle", "sign", "bundle.pem", "--key", "trust.key", "--password", "none"]);
+    let refused = machine.apply(&["--commit"]);
+    assert!(refused.status != 0 && unchanged(), "{}{}", refused.out, refused.err);
+    // Nor does a key go that nobody gives up any more.
+    let other_key = ["rebuild", "client.p12", "--bundle", "root.crt", "--key", "bob.p12", "--password", SPEC];
+    machine.store("bob.p12", "bob");
+    machine.ours(&[&other_key[..], &["--stage", "--allow-loss=key"]].concat());
+    let refused = machine.ends(&[&other_key[..], &["--commit"]].concat());
+    assert!(refused.status == 5 && unchanged(), "{}{}", refused.out, refused.err);
+    machine.ours(&[&other_key[..], &["--commit", "--allow-loss=key"]].concat());
+    assert_eq!(machine.holds("client.p12"), ["Root", "bob"]);
+}
+
 #[test]
 fn a_set_that_was_cut_off_is_completed_by_the_next_run() {
     for (commit, stores) in [(false, &SET[..]), (true, &SET), (false, &["nssdb", "client.p12", "nss2"])] {
@@ -547,6 +640,37 @@ fn a_probe_that_fails_puts_the_set_back() {
     let text = std::fs::read_to_string(machine.path("k.toml")).unwrap();
     std::fs::write(machine.path("k.toml"), text.replace("probe = [[\"/", "probe = [[\"")).unwrap();
     assert_eq!(machine.ends(&["config", "check", "--config", "k.toml"]).status, 3);
+}
+
+/// A home on a server that is gone: its password file is a pipe that nobody writes into.
+#[test]
+fn a_home_that_hangs_holds_no_status_up() {
+    let machine = Machine::new(&["ann", "bob"]);
+    for home in ["a", "b", "c"] {
+        machine.store(&format!("home/{home}/client.p12"), "ann");
+        let password = machine.path(&format!("home/{home}/pw"));
+        match home {
+            "b" => drop(must(Command::new("mkfifo").arg("-m600").arg(password))),
+            _ => drop(must(Command::new("cp").arg(machine.path("pw")).arg(password))),
+        }
+    }
+    let (all, own) = (machine.text("pw"), machine.text("home/*/pw"));
+    machine.configure("limit = \"2s\"", &machine.rule("home/*/client.p12", "").replace(&all, &own));
+    for (more, jobs) in [(&[][..], ""), (&["--json"], "jobs = 1")] {
+        machine.configure(
+            &format!("limit = \"2s\"\n{jobs}"),
+            &machine.rule("home/*/client.p12", "").replace(&all, &own),
+        );
+        let begun = std::time::Instant::now();
+        let seen = machine.ends(&[&["status", "--config", "k.toml"], more].concat());
+        assert!(begun.elapsed().as_secs() < 20);
+        assert_eq!(seen.status, 8, "{}{}", seen.out, seen.err);
+        assert!(seen.err.contains("home/b/client.p12: took longer than 2 s"), "{}", seen.err);
+        for home in ["a", "c"] {
+            assert!(seen.out.contains(&format!("home/{home}/client.p12")), "{}", seen.out);
+        }
+        assert_eq!(seen.out.matches("CN=ann").count(), if jobs.is_empty() { 4 } else { 8 }, "{}", seen.out);
+    }
 }
 
 /// How many updates the readers have to bear; more with KEYFERRY_SWAPS.

@@ -229,15 +229,13 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
             built.push((place, digest, None, store));
             continue;
         }
+        let wanted = match &mut wanted {
+            Some(w) => w,
+            none => none.insert(Wanted::load(job, &mut report.warnings)?),
+        };
         let next = match job.mode {
-            Mode::Commit => staging::take(job, &place, &digest, &mut store),
-            _ => {
-                let wanted = match &mut wanted {
-                    Some(w) => w,
-                    none => none.insert(Wanted::load(job, &mut report.warnings)?),
-                };
-                place.build(job, wanted, &mut store)
-            }
+            Mode::Commit => staging::take(job, wanted, &place, &digest, &mut store),
+            _ => place.build(job, wanted, &mut store),
         };
         let next = next.map_err(|e| e.in_file(path))?;
         report.written &= next.allowed();
