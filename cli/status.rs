@@ -166,6 +166,9 @@ fn status(
     if home != path {
         let folders = folders(home).unwrap_or_default();
         old.extend(folders.iter().filter(|(_, f)| !path.starts_with(f)).map(Old::of_folder));
+        // As it was found first, and what it was before.
+        old.extend(home.is_file().then(|| Old::found(home)));
+        old.extend(generations(home).unwrap_or_default().iter().map(Old::from));
     }
     let (waits, looked) = apart(waiting(home));
     let waits = waits.flatten();

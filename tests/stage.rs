@@ -489,6 +489,96 @@ fn a_settings_file_is_switched_for_all_its_stores_at_once() {
     assert_eq!(conf(&machine), elsewhere);
 }
 
+/// The store as it was found, before a settings file led to generations: it goes as they do, when nothing needs it.
+#[test]
+fn the_first_store_goes_when_nothing_leads_to_it() {
+    let machine = with_settings();
+    machine.publish(&["ann", "bob"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    let there = |name: &str| machine.path(&format!("home/ann/{name}")).exists();
+    let prune = |keep: &str, age: &str, more: &[&str]| {
+        let settings = ["prune", "home/ann/keystore.conf", "--keep", keep, "--older-than", age];
+        machine.ours(&[&settings[..], &["--password", SPEC], more].concat())
+    };
+    for (row, name) in status(&machine).iter().zip(["ann.kdb", "ann.jks"]) {
+        let old: Vec<_> =
+            row["generations"].as_array().unwrap().iter().map(|g| g["path"].as_str().unwrap()).collect();
+        assert_eq!(old, [machine.text(&format!("home/ann/{name}"))]);
+    }
+    // An old generation of the settings file leads there, as long as that stays.
+    for (keep, age) in [("0", "1h"), ("1", "0s")] {
+        assert!(prune(keep, age, &[]).out.is_empty());
+    }
+    let planned = prune("0", "0s", &["--dry-run"]).out;
+    for name in ["keystore.conf.old-1", "ann.kdb", "ann.jks"] {
+        assert!(
+            planned.lines().any(|l| l.ends_with(&format!("home/ann/{name}"))) && there(name),
+            "{planned}"
+        );
+    }
+    // Somebody else is led there: by another file, a link, or a second name.
+    let kdb = machine.text("home/ann/ann.kdb");
+    let other = format!("SSL:\n   SSLKeyRepository={}\n", machine.text("home/ann/ann"));
+    std::fs::write(machine.path("home/ann/mqclient.ini"), other).unwrap();
+    let gone = prune("0", "0s", &["--dry-run"]).out;
+    assert!(gone.contains("ann.jks\n") && !gone.contains("ann.kdb\n"), "{gone}");
+    std::fs::remove_file(machine.path("home/ann/mqclient.ini")).unwrap();
+    std::os::unix::fs::symlink("ann.kdb", machine.path("home/ann/link.kdb")).unwrap();
+    assert!(!prune("0", "0s", &["--dry-run"]).out.contains("ann.kdb\n"));
+    std::fs::remove_file(machine.path("home/ann/link.kdb")).unwrap();
+    std::fs::hard_link(&kdb, machine.path("second.kdb")).unwrap();
+    let kept = prune("0", "0s", &["--dry-run"]);
+    assert!(!kept.out.contains("ann.kdb\n") && kept.err.contains("second name"), "{}{}", kept.out, kept.err);
+    std::fs::remove_file(machine.path("second.kdb")).unwrap();
+    // It holds a key that nothing else does: one that waits for its certificate. Then the other one goes alone.
+    machine.ours(&[
+        "request",
+        "create",
+        &kdb,
+        "-l",
+        "waits",
+        "--dn",
+        "CN=waits",
+        "--key-type",
+        "ec:p256",
+        "--file",
+        "waits.csr",
+        "--password",
+        SPEC,
+    ]);
+    assert!(there("ann.rdb"));
+    let kept = prune("0", "0s", &[]);
+    assert!(kept.err.contains("ann.kdb: stays, for it holds a private key"), "{}{}", kept.out, kept.err);
+    assert!(there("ann.kdb") && there("ann.rdb") && there("ann.sth") && !there("ann.jks"));
+    assert!(!there("keystore.conf.old-1"));
+    machine.ours(&["request", "delete", &kdb, "waits", "--yes", "--password", SPEC]);
+    // The stash stays, for whoever takes the password from it.
+    let gone = prune("0", "0s", &[]).out;
+    assert!(gone.lines().any(|l| l.ends_with("home/ann/ann.kdb")), "{gone}");
+    assert!(!there("ann.kdb") && !there("ann.rdb") && there("ann.sth"));
+    // All goes on without it.
+    assert!(machine.apply(&[]).out.contains("unchanged"));
+    machine.publish(&["ann", "bob", "root"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    assert_eq!(machine.apply(&["--commit"]).status, 0);
+    assert_eq!(led(&machine), [["Root", "ann", "bob"]; 2]);
+    machine.ours(&["rollback", "home/ann/keystore.conf"]);
+    assert_eq!(led(&machine), [["ann", "bob"]; 2]);
+
+    // `apply` does the same.
+    let machine = with_settings();
+    let there = |name: &str| machine.path(&format!("home/ann/{name}")).exists();
+    configure_pointer(&machine, "keep = 1\nretention = \"0s\"");
+    for (n, people) in [&["ann", "bob"][..], &["ann", "cy"], &["ann", "bob", "cy"]].iter().enumerate() {
+        machine.publish(people, &[]);
+        let done = machine.apply(&["--approve", "second-keys"]);
+        assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+        assert_eq!(led(&machine), [*people; 2]);
+        let stays = n == 0;
+        assert!(["ann.kdb", "ann.jks"].iter().all(|f| there(f) == stays), "{n}");
+    }
+}
+
 /// A set of which `keystore.conf` leads to two stores, between two that are replaced where they are: whichever of them a
 /// run that was cut off had switched, the next one switches the rest or takes all back, and nothing ever touches a file
 /// that the settings lead to or led to.
@@ -606,6 +696,133 @@ fn a_mixed_set_is_healed_whatever_was_switched() {
             assert_eq!(kinds(), [&new[..]; 3], "{what}");
             assert!(machine.apply(&[]).out.contains("unchanged"), "{what}");
         }
+    }
+}
+
+/// The store that `mqclient.ini` leads to, as MQ takes its value: without `.kdb` (up to 9.2 it must be), with any other
+/// extension.
+fn repository(machine: &Machine) -> PathBuf {
+    let text = std::fs::read_to_string(machine.path("mqm/mqclient.ini")).unwrap();
+    let value = text.lines().filter_map(|l| l.trim().strip_prefix("SSLKeyRepository=")).last().unwrap();
+    let path = PathBuf::from(value);
+    if path.is_file() { path } else { PathBuf::from(format!("{value}.kdb")) }
+}
+
+/// What GSKit finds in it, opened as a client does first: with the stash beside it.
+fn gskit_opens(machine: &Machine) -> usize {
+    let store = repository(machine);
+    assert!(store.with_extension("sth").is_file(), "{store:?}");
+    if without_gskit() {
+        return machine.holds(store.to_str().unwrap()).len();
+    }
+    gskit(&["open-stashed"], &store, &["--stash-file", store.with_extension("sth").to_str().unwrap()]);
+    gskit_finds(&store).len()
+}
+
+/// The same for `mqclient.ini`: a kdb by its stem, one with a dot in it, and a PKCS#12 as MQ takes it from 9.3 on.
+#[test]
+fn mqclient_ini_is_switched_rolled_back_and_healed() {
+    for (name, value) in [("client.kdb", "client"), ("mq.v9.kdb", "mq.v9"), ("client.p12", "client.p12")] {
+        let machine = Machine::new(&["ann", "bob", "cy"]);
+        let store = format!("mqm/{name}");
+        machine.store(&store, "ann");
+        machine.ours(&["stash", &store, "--password", SPEC]);
+        machine.store("mqm/java.jks", "ann");
+        let ini = |repository: &str| {
+            format!(
+                "# SSLKeyRepository=/not/this\r\nCHANNELS:\r\n   SSLKeyRepository=/nor/this\r\nSSL:\r\n   \
+                 SSLKeyRepository={repository}\r\n   CertificateLabel=ann\r\n   \
+                 SSLKeyRepositoryPassword=<SSLKR>!2!c2l4dGVlbg==!a=b!\r\nwho knows\r\n"
+            )
+        };
+        let first = ini(&machine.text(&format!("mqm/{value}")));
+        let read = || std::fs::read_to_string(machine.path("mqm/mqclient.ini")).unwrap();
+        std::fs::write(machine.path("mqm/mqclient.ini"), &first).unwrap();
+        let pointer = format!("pointer = \"{}\"", machine.text("mqm/mqclient.ini"));
+        // A PKCS#12 that `init` finds is opened by its stash.
+        let password =
+            format!("password = \"stash:{}\"\n", repository(&machine).with_extension("sth").display());
+        let own = format!("[[store]]\npath = \"{}\"\n{pointer}\n", machine.text(&store));
+        let own = if name.ends_with(".p12") { own + &password } else { own };
+        let configure = |more: &str| {
+            let rules = machine.rule("mqm/java.jks", more) + &own;
+            machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
+        };
+        configure("");
+        let holds = || machine.holds(repository(&machine).to_str().unwrap());
+        let before = stamp(&machine.path(&store));
+        machine.publish(&["ann", "bob"], &[]);
+        let done = machine.apply(&[]);
+        assert_eq!(done.status, 0, "{name}: {}{}", done.out, done.err);
+        let second = ini(&machine.text(&format!("mqm/{name}.gen-1/{value}")));
+        assert_eq!(read(), second, "{name}");
+        assert_eq!(stamp(&machine.path(&store)), before, "{name}");
+        assert_eq!(holds(), ["ann", "bob"]);
+        let entries = gskit_opens(&machine);
+        assert!(machine.apply(&[]).out.contains("unchanged"), "{name}");
+        // Cut off before and after the rename of the file: the next run completes it, by the file alone.
+        machine.publish(&["ann", "bob", "root"], &[]);
+        assert_eq!(killed_at(&machine, "rename:2", &[]).status, 7);
+        assert_eq!(
+            (read(), machine.holds("mqm/java.jks")),
+            (second.clone(), vec!["Root".into(), "ann".into(), "bob".into()])
+        );
+        assert_eq!(gskit_opens(&machine), entries, "{name}");
+        let folder = format!("mqm/{name}.gen-1");
+        let generation = stamp(&machine.path(&format!("{folder}/{name}")));
+        let healed = machine.apply(&[]);
+        assert!(
+            healed.status == 0 && healed.err.contains("it was completed"),
+            "{name}: {}{}",
+            healed.out,
+            healed.err
+        );
+        assert_eq!(holds(), ["Root", "ann", "bob"], "{name}");
+        assert_eq!(gskit_opens(&machine), entries + 1, "{name}");
+        assert_eq!(stamp(&machine.path(&format!("{folder}/{name}"))), generation, "{name}");
+        assert!(!machine.path(&format!("{folder}/{name}.old-1")).exists(), "{name}");
+        machine.publish(&["ann", "cy"], &[]);
+        assert_eq!(killed_at(&machine, "syncfolder:2", &["--approve", "second-keys"]).status, 7);
+        assert_eq!(holds(), ["ann", "cy"], "{name}");
+        let (ini_then, healed) = (read(), machine.apply(&[]));
+        assert!(
+            healed.status == 0 && healed.err.contains("it was completed"),
+            "{name}: {}{}",
+            healed.out,
+            healed.err
+        );
+        assert_eq!((read(), gskit_opens(&machine)), (ini_then, entries), "{name}");
+        // A hook that fails puts the file back; what is staged is switched to.
+        let now = read();
+        machine.publish(&["ann"], &[]);
+        configure("after = [[\"/bin/false\"]]");
+        assert_eq!(machine.apply(&[]).status, 7);
+        assert_eq!((read(), gskit_opens(&machine)), (now.clone(), entries), "{name}");
+        configure("");
+        machine.publish(&["ann", "bob", "cy"], &[]);
+        assert_eq!(machine.apply(&["--stage"]).status, 0);
+        assert_eq!(read(), now, "{name}");
+        assert_eq!(machine.apply(&["--commit"]).status, 0);
+        assert_eq!(gskit_opens(&machine), entries + 1, "{name}");
+        // Back, which holds; and what nothing leads to goes.
+        machine.ours(&["rollback", "mqm/mqclient.ini"]);
+        assert_eq!((holds(), gskit_opens(&machine)), (vec!["ann".into(), "cy".into()], entries), "{name}");
+        let held = machine.apply(&[]);
+        assert!(held.out.contains("went back"), "{name}: {}{}", held.out, held.err);
+        let gone = machine.ours(&[
+            "prune",
+            "mqm/mqclient.ini",
+            "--keep",
+            "0",
+            "--older-than",
+            "0s",
+            "--password",
+            SPEC,
+        ]);
+        assert!(gone.out.lines().any(|l| l.ends_with(&store)), "{name}: {}{}", gone.out, gone.err);
+        assert!(!machine.path(&store).exists(), "{name}");
+        assert_eq!(gskit_opens(&machine), entries, "{name}");
+        assert_eq!(read(), ini(repository(&machine).to_str().unwrap().trim_end_matches(".kdb")), "{name}");
     }
 }
 

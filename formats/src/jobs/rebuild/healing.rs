@@ -47,18 +47,6 @@ pub fn waiting(store: &Path) -> Result<Option<Waiting>> {
     Ok(Some(Waiting { fits, interrupted, staged }))
 }
 
-/// Deletes old generations as [`storeset::prune`] does, and a staged one that can't become the current store any more.
-pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
-    let mut gone = storeset::prune(store, keep, min_age_ms, now_ms, dry_run)?;
-    if let Some(waiting) = waiting(store)?.filter(|w| !w.fits && w.interrupted.is_none()) {
-        if !dry_run {
-            Staged::discard(store)?;
-        }
-        gone.push(waiting.staged.path());
-    }
-    Ok(gone)
-}
-
 /// Completes or takes back what was interrupted in the sets of the targets. What was done, by target.
 pub(super) fn heal_all(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Vec<Option<Way>>> {
     let mut done: Vec<(PathBuf, Way)> = Vec::new();
