@@ -13,7 +13,7 @@ use crate::format::Format;
 use crate::jobs::Set;
 use crate::jobs::list::spki_of;
 use crate::jobs::{Input, load};
-use crate::mq::{Settings, SettingsFile};
+use crate::mq::{LIMIT, Settings, SettingsFile};
 use crate::place::Source;
 use crate::stash;
 use crate::storeset::{self, Lock, Staged, generations};
@@ -172,6 +172,7 @@ impl Led {
             } else if kind.is_file()
                 && is_settings(&path)
                 && !is_same(&path, settings)
+                && item.metadata().is_ok_and(|m| m.len() <= LIMIT)
                 && self.add_states(&path, &[]).is_err()
             {
                 self.unread = Some(path);
