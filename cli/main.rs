@@ -17,6 +17,7 @@ mod rebuilt;
 mod report;
 mod secrets;
 mod sets;
+mod status;
 mod time;
 mod ui;
 

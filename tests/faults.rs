@@ -119,6 +119,14 @@ fn a_set_of_every_kind_changes_all_or_none_whichever_call_fails() {
     assert!(count("kills") >= 5 && count("errors") >= 5 && count("mixed") >= 1, "{out}");
 }
 
+/// The same where a settings file leads to two of the stores: every 61st fault; `scripts/faults.py … mixed-apply
+/// mixed-commit` tries every call.
+#[test]
+fn a_mixed_set_changes_all_or_none_whichever_call_fails() {
+    let (out, count) = sampled(&["mixed-apply"], "61");
+    assert!(count("kills") >= 3 && count("errors") >= 3, "{out}");
+}
+
 #[test]
 fn no_database_is_left_half_changed_whichever_call_fails() {
     let (out, count) = sampled(&["databases"], "3");

@@ -5,6 +5,7 @@ use crate::kdb::{gskit, without_gskit};
 use crate::support::{Ran, keyferry, must, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -164,6 +165,99 @@ fn nothing_stale_is_switched_to() {
     assert!(refused.status == 6 && refused.err.contains("has changed"), "{}", refused.err);
     machine.ours(&[&rebuild[..], &["--commit"]].concat());
     assert_eq!(machine.holds("client.p12"), ["Root", "ann"]);
+}
+
+/// What waits was stopped by nothing when it was staged; what counts is what would stop it now.
+#[test]
+fn what_was_staged_must_hold_by_todays_rules() {
+    let machine = with_set(&SET, &["ann", "bob", "cy"]);
+    let rules = SET.map(|s| machine.rule(s, "")).concat();
+    let before: Vec<_> = SET.iter().map(|s| std::fs::read(machine.path(s)).unwrap()).collect();
+    let unchanged =
+        || SET.iter().zip(&before).all(|(s, was)| std::fs::read(machine.path(s)).unwrap() == *was);
+    let stops = |approve: &[&str], status: i32, say: &str| {
+        let ran = machine.apply(&[&["--commit"], approve].concat());
+        assert_eq!(ran.status, status, "{say}: {}{}", ran.out, ran.err);
+        assert!(format!("{}{}", ran.out, ran.err).contains(say), "{say}: {}{}", ran.out, ran.err);
+        assert!(unchanged(), "{say}");
+    };
+    let stage = |gates: &str, approve: &[&str]| {
+        machine.configure(&format!("gates = {{ {gates} }}"), &rules);
+        let staged = machine.apply(&[&["--stage"], approve].concat());
+        assert_eq!(staged.status, 0, "{gates}: {}{}", staged.out, staged.err);
+    };
+    // A new CA, and the gate is closed since.
+    machine.publish(&["ann", "bob", "cy", "root"], &[]);
+    stage("new_cas = false", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would bring in the new CA CN=Root");
+    let told = machine.apply(&["--commit", "--json"]);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told.as_array().unwrap().iter().all(|r| r["stops"][0]["approve"].is_string()), "{told}");
+    // An approval that was given for staging only. One that is given now counts.
+    stage("", &["--approve", "cas"]);
+    stops(&[], 5, "would bring in the new CA CN=Root");
+    // Removals, all the more where subjects must stay.
+    machine.publish(&["ann"], &[]);
+    stage("max_removed_percent = 100", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would remove 2 of 2");
+    machine.configure("gates = { max_removed_percent = 100, max_removed = 1 }", &rules);
+    stops(&[], 5, "would remove 2 of 2");
+    machine.configure("gates = { never_drop = [\"CN=cy\"] }", &rules);
+    stops(&["--approve", "removals"], 5, "never to be dropped");
+    // Another key for a name.
+    let first = ["crt", "key"].map(|e| std::fs::read(machine.path(&format!("bob.{e}"))).unwrap());
+    machine.certificate("bob", "/C=GB/O=SSS/CN=bob");
+    machine.publish(&["ann", "bob", "cy"], &[]);
+    stage("second_keys = false", &[]);
+    machine.configure("", &rules);
+    stops(&[], 5, "would bring in another key for CN=bob");
+    ["crt", "key"]
+        .iter()
+        .zip(first)
+        .for_each(|(e, b)| std::fs::write(machine.path(&format!("bob.{e}")), b).unwrap());
+    // Another's organisation: what the bundle may bring is among what it was made from.
+    machine.certificate("dan", "/O=Other/CN=dan");
+    machine.publish(&["ann", "bob", "cy", "dan"], &[]);
+    stage("", &[]);
+    let text = std::fs::read_to_string(machine.path("k.toml")).unwrap();
+    let bounded = text.replace("[[bundle]]\n", "[[bundle]]\nonly_under = \"O=SSS\"\n");
+    assert_ne!(bounded, text);
+    std::fs::write(machine.path("k.toml"), bounded).unwrap();
+    let refused = machine.apply(&["--commit"]);
+    assert!([5, 6].contains(&refused.status) && unchanged(), "{}{}", refused.out, refused.err);
+    // Distrusted since, by another bundle that these stores are kept from, too.
+    std::fs::write(machine.path("k.toml"), &text).unwrap();
+    let hash = machine.ours(&["list", "dan.crt", "--json"]).out;
+    let hash: Value = serde_json::from_str(&hash).unwrap();
+    let hash = hash[0]["sha256"].as_str().unwrap();
+    let others = ["ann", "bob", "cy"].map(|p| ["--add".to_owned(), format!("{p}.crt")]).concat();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    machine.ours(&[&["bundle", "create", "other.pem", "--distrust", hash], &others[..]].concat());
+    machine.ours(&["bundle", "sign", "other.pem", "--key", "trust.key", "--password", "none"]);
+    let other = text.replace("bundle.pem", "other.pem").replace("/state\"", "/state-of-other\"");
+    std::fs::write(machine.path("other.toml"), other).unwrap();
+    let other = machine.ours(&["apply", "--config", "other.toml"]);
+    assert!(other.out.contains("unchanged") && unchanged(), "{}{}", other.out, other.err);
+    stops(&[], 6, "was distrusted since");
+    // By the same bundle under the same serial.
+    stage("", &[]);
+    let serial = machine.manifest()["serial"].to_string();
+    let same =
+        ["bundle", "create", "bundle.pem", "--add", "dan.crt", "--serial", &serial, "--distrust", hash];
+    machine.ours(&[&same[..], &others[..]].concat());
+    machine.ours(&["bundle", "sign", "bundle.pem", "--key", "trust.key", "--password", "none"]);
+    let refused = machine.apply(&["--commit"]);
+    assert!(refused.status != 0 && unchanged(), "{}{}", refused.out, refused.err);
+    // Nor does a key go that nobody gives up any more.
+    let other_key = ["rebuild", "client.p12", "--bundle", "root.crt", "--key", "bob.p12", "--password", SPEC];
+    machine.store("bob.p12", "bob");
+    machine.ours(&[&other_key[..], &["--stage", "--allow-loss=key"]].concat());
+    let refused = machine.ends(&[&other_key[..], &["--commit"]].concat());
+    assert!(refused.status == 5 && unchanged(), "{}{}", refused.out, refused.err);
+    machine.ours(&[&other_key[..], &["--commit", "--allow-loss=key"]].concat());
+    assert_eq!(machine.holds("client.p12"), ["Root", "bob"]);
 }
 
 #[test]
@@ -395,6 +489,344 @@ fn a_settings_file_is_switched_for_all_its_stores_at_once() {
     assert_eq!(conf(&machine), elsewhere);
 }
 
+/// The store as it was found, before a settings file led to generations: it goes as they do, when nothing needs it.
+#[test]
+fn the_first_store_goes_when_nothing_leads_to_it() {
+    let machine = with_settings();
+    machine.publish(&["ann", "bob"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    let there = |name: &str| machine.path(&format!("home/ann/{name}")).exists();
+    let prune = |keep: &str, age: &str, more: &[&str]| {
+        let settings = ["prune", "home/ann/keystore.conf", "--keep", keep, "--older-than", age];
+        machine.ours(&[&settings[..], &["--password", SPEC], more].concat())
+    };
+    for (row, name) in status(&machine).iter().zip(["ann.kdb", "ann.jks"]) {
+        let old: Vec<_> =
+            row["generations"].as_array().unwrap().iter().map(|g| g["path"].as_str().unwrap()).collect();
+        assert_eq!(old, [machine.text(&format!("home/ann/{name}"))]);
+    }
+    // An old generation of the settings file leads there, as long as that stays.
+    for (keep, age) in [("0", "1h"), ("1", "0s")] {
+        assert!(prune(keep, age, &[]).out.is_empty());
+    }
+    let planned = prune("0", "0s", &["--dry-run"]).out;
+    for name in ["keystore.conf.old-1", "ann.kdb", "ann.jks"] {
+        assert!(
+            planned.lines().any(|l| l.ends_with(&format!("home/ann/{name}"))) && there(name),
+            "{planned}"
+        );
+    }
+    // Somebody else is led there: by another file, a link, or a second name.
+    let kdb = machine.text("home/ann/ann.kdb");
+    let other = format!("SSL:\n   SSLKeyRepository={}\n", machine.text("home/ann/ann"));
+    std::fs::write(machine.path("home/ann/mqclient.ini"), other).unwrap();
+    let gone = prune("0", "0s", &["--dry-run"]).out;
+    assert!(gone.contains("ann.jks\n") && !gone.contains("ann.kdb\n"), "{gone}");
+    std::fs::remove_file(machine.path("home/ann/mqclient.ini")).unwrap();
+    std::os::unix::fs::symlink("ann.kdb", machine.path("home/ann/link.kdb")).unwrap();
+    assert!(!prune("0", "0s", &["--dry-run"]).out.contains("ann.kdb\n"));
+    std::fs::remove_file(machine.path("home/ann/link.kdb")).unwrap();
+    std::fs::hard_link(&kdb, machine.path("second.kdb")).unwrap();
+    let kept = prune("0", "0s", &["--dry-run"]);
+    assert!(!kept.out.contains("ann.kdb\n") && kept.err.contains("second name"), "{}{}", kept.out, kept.err);
+    std::fs::remove_file(machine.path("second.kdb")).unwrap();
+    // It holds a key that nothing else does: one that waits for its certificate. Then the other one goes alone.
+    machine.ours(&[
+        "request",
+        "create",
+        &kdb,
+        "-l",
+        "waits",
+        "--dn",
+        "CN=waits",
+        "--key-type",
+        "ec:p256",
+        "--file",
+        "waits.csr",
+        "--password",
+        SPEC,
+    ]);
+    assert!(there("ann.rdb"));
+    let kept = prune("0", "0s", &[]);
+    assert!(kept.err.contains("ann.kdb: stays, for it holds a private key"), "{}{}", kept.out, kept.err);
+    assert!(there("ann.kdb") && there("ann.rdb") && there("ann.sth") && !there("ann.jks"));
+    assert!(!there("keystore.conf.old-1"));
+    machine.ours(&["request", "delete", &kdb, "waits", "--yes", "--password", SPEC]);
+    // The stash stays, for whoever takes the password from it.
+    let gone = prune("0", "0s", &[]).out;
+    assert!(gone.lines().any(|l| l.ends_with("home/ann/ann.kdb")), "{gone}");
+    assert!(!there("ann.kdb") && !there("ann.rdb") && there("ann.sth"));
+    // All goes on without it.
+    assert!(machine.apply(&[]).out.contains("unchanged"));
+    machine.publish(&["ann", "bob", "root"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    assert_eq!(machine.apply(&["--commit"]).status, 0);
+    assert_eq!(led(&machine), [["Root", "ann", "bob"]; 2]);
+    machine.ours(&["rollback", "home/ann/keystore.conf"]);
+    assert_eq!(led(&machine), [["ann", "bob"]; 2]);
+
+    // `apply` does the same.
+    let machine = with_settings();
+    let there = |name: &str| machine.path(&format!("home/ann/{name}")).exists();
+    configure_pointer(&machine, "keep = 1\nretention = \"0s\"");
+    for (n, people) in [&["ann", "bob"][..], &["ann", "cy"], &["ann", "bob", "cy"]].iter().enumerate() {
+        machine.publish(people, &[]);
+        let done = machine.apply(&["--approve", "second-keys"]);
+        assert_eq!(done.status, 0, "{}{}", done.out, done.err);
+        assert_eq!(led(&machine), [*people; 2]);
+        let stays = n == 0;
+        assert!(["ann.kdb", "ann.jks"].iter().all(|f| there(f) == stays), "{n}");
+    }
+}
+
+/// A set of which `keystore.conf` leads to two stores, between two that are replaced where they are: whichever of them a
+/// run that was cut off had switched, the next one switches the rest or takes all back, and nothing ever touches a file
+/// that the settings lead to or led to.
+#[test]
+fn a_mixed_set_is_healed_whatever_was_switched() {
+    let machine = with_settings();
+    machine.store("home/ann/one.p12", "ann");
+    machine.store("home/ann/two.jks", "ann");
+    let ran = machine.path("ran");
+    let hook = format!("after = [[\"/bin/sh\", \"-c\", \"echo ran >> {}\"]]", ran.display());
+    let pointer = format!("pointer = \"{}\"", machine.text("home/*/keystore.conf"));
+    let rules = [("one.p12", ""), ("ann.kdb", &*pointer), ("two.jks", &hook), ("ann.jks", &pointer)];
+    let rules = rules.map(|(name, more)| machine.rule(&format!("home/*/{name}"), more)).concat();
+    machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
+    machine.publish(&["ann", "bob"], &[]);
+    assert_eq!(machine.apply(&[]).status, 0);
+    machine.publish(&["ann", "bob", "root"], &[]);
+    assert_eq!(machine.apply(&["--stage"]).status, 0);
+    let at = |folder: &str, name: &str| machine.path(&format!("{folder}/ann/{name}"));
+    let copy = |from: &Path, to: &Path| {
+        let _ = std::fs::remove_dir_all(to);
+        must(Command::new("cp").arg("-a").arg("-T").args([from, to]));
+    };
+    for staged in ["one.p12", "two.jks", "ann.kdb", "ann.jks"] {
+        std::fs::write(at("home", &format!("{staged}.staged/keyferry.begun")), "").unwrap();
+    }
+    copy(&machine.path("home"), &machine.path("before"));
+    assert_eq!(machine.apply(&["--commit"]).status, 0);
+    copy(&machine.path("home"), &machine.path("after"));
+    let old_conf = std::fs::read(at("before", "keystore.conf")).unwrap();
+    // What is not completed is stopped by that, so that it shows what was healed.
+    machine.configure("gates = { max_removed_percent = 100 }", &rules);
+    // A file that the settings lead to, or led to, stays what it is: the same inode with the same bytes.
+    let watched = || {
+        let folders = generations(&machine).into_iter().chain([".".to_owned()]);
+        let names = folders.flat_map(|f| ["ann.kdb", "ann.sth", "ann.jks"].map(|n| format!("{f}/{n}")));
+        let files = names.map(|n| at("home", &n)).filter(|p| p.is_file());
+        files.map(|p| (p.metadata().unwrap().ino(), std::fs::read(&p).unwrap(), p)).collect::<Vec<_>>()
+    };
+    let units = [
+        &["one.p12", "one.p12.old-2"][..],
+        &["two.jks", "two.jks.old-2"],
+        &["keystore.conf", "keystore.conf.old-2", "ann.kdb.gen-2", "ann.jks.gen-2"],
+    ];
+    let kinds =
+        || [machine.holds("home/ann/one.p12"), machine.holds("home/ann/two.jks"), led(&machine)[0].clone()];
+    let (old, new) = (vec!["ann", "bob"], vec!["Root", "ann", "bob"]);
+    for state in 0..8 {
+        // What has taken its place no longer waits, or still does; what waits is whole, or not.
+        for (damaged, gone) in [(false, false), (state < 7, state == 7)] {
+            copy(&machine.path("before"), &machine.path("home"));
+            let switched = |unit: usize| state & 1 << unit != 0;
+            for name in (0..3).filter(|u| switched(*u)).flat_map(|u| units[u]) {
+                must(Command::new("cp").arg("-a").args([at("after", name), at("home", "")]));
+            }
+            if gone {
+                std::fs::remove_dir_all(at("home", "one.p12.staged")).unwrap();
+            }
+            let waits = ["one.p12", "two.jks", "ann.jks"];
+            let waits =
+                (0..3).find(|u| !switched(*u)).map(|u| at("home", &format!("{0}.staged/{0}", waits[u])));
+            if let (Some(waits), true) = (&waits, damaged) {
+                std::fs::write(waits, "damaged").unwrap();
+            }
+            let way = match (state, damaged && waits.is_some()) {
+                (0, _) => None,
+                (_, false) => Some("forward"),
+                (_, true) => Some("back"),
+            };
+            let what = format!("state {state:03b}, damaged {damaged}, gone {gone}");
+            for row in status(&machine) {
+                let own = row["store"].as_str().unwrap().ends_with("one.p12") && gone;
+                assert!(own || row["interrupted"].as_str() == way, "{what}: {row}");
+            }
+            let before = watched();
+            assert_eq!(led(&machine)[0], led(&machine)[1], "{what}");
+            let _ = std::fs::remove_file(&ran);
+            let healed = machine.apply(&[]);
+            let ends = if way == Some("forward") { 0 } else { 5 };
+            assert_eq!(healed.status, ends, "{what}: {}{}", healed.out, healed.err);
+            assert_eq!(
+                healed.err.contains("it was completed"),
+                way == Some("forward"),
+                "{what}: {}",
+                healed.err
+            );
+            assert_eq!(
+                healed.err.contains("it was taken back"),
+                way == Some("back"),
+                "{what}: {}",
+                healed.err
+            );
+            let expected = if way == Some("forward") { &new } else { &old };
+            assert_eq!(kinds(), [&expected[..]; 3], "{what}");
+            assert_eq!(led(&machine), [&expected[..]; 2], "{what}");
+            assert_eq!(ran.exists(), way == Some("forward"), "{what}");
+            for (inode, bytes, path) in &before {
+                assert_eq!(path.metadata().unwrap().ino(), *inode, "{what}: {}", path.display());
+                assert!(std::fs::read(path).unwrap() == *bytes, "{what}: {}", path.display());
+            }
+            if way == Some("back") {
+                assert!(std::fs::read(at("home", "keystore.conf")).unwrap() == old_conf, "{what}");
+            }
+            let names = std::fs::read_dir(at("home", "")).unwrap().map(|e| e.unwrap().file_name());
+            let wrong = |n: &String| n.contains(".old-") && !n.ends_with("old-1") && n.starts_with("ann");
+            let names: Vec<_> = names.map(|n| n.into_string().unwrap()).filter(wrong).collect();
+            assert!(names.is_empty(), "{what}: a generation has generations: {names:?}");
+            if way.is_some() {
+                let waits = |n: &str| at("home", &format!("{n}.staged")).exists();
+                assert!(!["one.p12", "two.jks", "ann.kdb", "ann.jks"].into_iter().any(waits), "{what}");
+            }
+            // All of it goes on from there.
+            let done = machine.apply(&["--approve", "cas"]);
+            assert_eq!(done.status, 0, "{what}: {}{}", done.out, done.err);
+            assert_eq!(kinds(), [&new[..]; 3], "{what}");
+            assert!(machine.apply(&[]).out.contains("unchanged"), "{what}");
+        }
+    }
+}
+
+/// The store that `mqclient.ini` leads to, as MQ takes its value: without `.kdb` (up to 9.2 it must be), with any other
+/// extension.
+fn repository(machine: &Machine) -> PathBuf {
+    let text = std::fs::read_to_string(machine.path("mqm/mqclient.ini")).unwrap();
+    let mut values = text.lines().filter_map(|l| l.trim().strip_prefix("SSLKeyRepository="));
+    let value = values.next_back().unwrap();
+    let path = PathBuf::from(value);
+    if path.is_file() { path } else { PathBuf::from(format!("{value}.kdb")) }
+}
+
+/// What GSKit finds in it, opened as a client does first: with the stash beside it.
+fn gskit_opens(machine: &Machine) -> usize {
+    let store = repository(machine);
+    assert!(store.with_extension("sth").is_file(), "{store:?}");
+    if without_gskit() {
+        return machine.holds(store.to_str().unwrap()).len();
+    }
+    gskit(&["open-stashed"], &store, &["--stash-file", store.with_extension("sth").to_str().unwrap()]);
+    gskit_finds(&store).len()
+}
+
+/// The same for `mqclient.ini`: a kdb by its stem, one with a dot in it, and a PKCS#12 as MQ takes it from 9.3 on.
+#[test]
+fn mqclient_ini_is_switched_rolled_back_and_healed() {
+    for (name, value) in [("client.kdb", "client"), ("mq.v9.kdb", "mq.v9"), ("client.p12", "client.p12")] {
+        let machine = Machine::new(&["ann", "bob", "cy"]);
+        let store = format!("mqm/{name}");
+        machine.store(&store, "ann");
+        machine.ours(&["stash", &store, "--password", SPEC]);
+        machine.store("mqm/java.jks", "ann");
+        let ini = |repository: &str| {
+            format!(
+                "# SSLKeyRepository=/not/this\r\nCHANNELS:\r\n   SSLKeyRepository=/nor/this\r\nSSL:\r\n   \
+                 SSLKeyRepository={repository}\r\n   CertificateLabel=ann\r\n   \
+                 SSLKeyRepositoryPassword=<SSLKR>!2!c2l4dGVlbg==!a=b!\r\nwho knows\r\n"
+            )
+        };
+        let first = ini(&machine.text(&format!("mqm/{value}")));
+        let read = || std::fs::read_to_string(machine.path("mqm/mqclient.ini")).unwrap();
+        std::fs::write(machine.path("mqm/mqclient.ini"), &first).unwrap();
+        let pointer = format!("pointer = \"{}\"", machine.text("mqm/mqclient.ini"));
+        // A PKCS#12 that `init` finds is opened by its stash.
+        let password =
+            format!("password = \"stash:{}\"\n", repository(&machine).with_extension("sth").display());
+        let own = format!("[[store]]\npath = \"{}\"\n{pointer}\n", machine.text(&store));
+        let own = if name.ends_with(".p12") { own + &password } else { own };
+        let configure = |more: &str| {
+            let rules = machine.rule("mqm/java.jks", more) + &own;
+            machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
+        };
+        configure("");
+        let holds = || machine.holds(repository(&machine).to_str().unwrap());
+        let before = stamp(&machine.path(&store));
+        machine.publish(&["ann", "bob"], &[]);
+        let done = machine.apply(&[]);
+        assert_eq!(done.status, 0, "{name}: {}{}", done.out, done.err);
+        let second = ini(&machine.text(&format!("mqm/{name}.gen-1/{value}")));
+        assert_eq!(read(), second, "{name}");
+        assert_eq!(stamp(&machine.path(&store)), before, "{name}");
+        assert_eq!(holds(), ["ann", "bob"]);
+        let entries = gskit_opens(&machine);
+        assert!(machine.apply(&[]).out.contains("unchanged"), "{name}");
+        // Cut off before and after the rename of the file: the next run completes it, by the file alone.
+        machine.publish(&["ann", "bob", "root"], &[]);
+        assert_eq!(killed_at(&machine, "rename:2", &[]).status, 7);
+        assert_eq!(
+            (read(), machine.holds("mqm/java.jks")),
+            (second.clone(), vec!["Root".into(), "ann".into(), "bob".into()])
+        );
+        assert_eq!(holds().len(), entries, "{name}");
+        let folder = format!("mqm/{name}.gen-1");
+        let generation = stamp(&machine.path(&format!("{folder}/{name}")));
+        let healed = machine.apply(&[]);
+        assert!(
+            healed.status == 0 && healed.err.contains("it was completed"),
+            "{name}: {}{}",
+            healed.out,
+            healed.err
+        );
+        assert_eq!(holds(), ["Root", "ann", "bob"], "{name}");
+        assert_eq!(gskit_opens(&machine), entries + 1, "{name}");
+        assert_eq!(stamp(&machine.path(&format!("{folder}/{name}"))), generation, "{name}");
+        assert!(!machine.path(&format!("{folder}/{name}.old-1")).exists(), "{name}");
+        machine.publish(&["ann", "cy"], &[]);
+        assert_eq!(killed_at(&machine, "syncfolder:2", &["--approve", "second-keys"]).status, 7);
+        assert_eq!(holds(), ["ann", "cy"], "{name}");
+        let (ini_then, healed) = (read(), machine.apply(&[]));
+        assert!(
+            healed.status == 0 && healed.err.contains("it was completed"),
+            "{name}: {}{}",
+            healed.out,
+            healed.err
+        );
+        assert_eq!((read(), holds().len()), (ini_then, entries), "{name}");
+        // A hook that fails puts the file back; what is staged is switched to.
+        let now = read();
+        machine.publish(&["ann"], &[]);
+        configure("after = [[\"/bin/false\"]]");
+        assert_eq!(machine.apply(&[]).status, 7);
+        assert_eq!((read(), holds().len()), (now.clone(), entries), "{name}");
+        configure("");
+        machine.publish(&["ann", "bob", "cy"], &[]);
+        assert_eq!(machine.apply(&["--stage"]).status, 0);
+        assert_eq!(read(), now, "{name}");
+        assert_eq!(machine.apply(&["--commit"]).status, 0);
+        assert_eq!(holds(), ["ann", "bob", "cy"], "{name}");
+        // Back, which holds; and what nothing leads to goes.
+        machine.ours(&["rollback", "mqm/mqclient.ini"]);
+        assert_eq!(holds(), ["ann", "cy"], "{name}");
+        let held = machine.apply(&[]);
+        assert!(held.out.contains("went back"), "{name}: {}{}", held.out, held.err);
+        let gone = machine.ours(&[
+            "prune",
+            "mqm/mqclient.ini",
+            "--keep",
+            "0",
+            "--older-than",
+            "0s",
+            "--password",
+            SPEC,
+        ]);
+        assert!(gone.out.lines().any(|l| l.ends_with(&store)), "{name}: {}{}", gone.out, gone.err);
+        assert!(!machine.path(&store).exists(), "{name}");
+        assert_eq!(gskit_opens(&machine), entries, "{name}");
+        assert_eq!(read(), ini(repository(&machine).to_str().unwrap().trim_end_matches(".kdb")), "{name}");
+    }
+}
+
 #[test]
 fn a_probe_that_fails_puts_the_set_back() {
     let machine = with_set(&SET[1..], &["ann", "bob"]);
@@ -426,6 +858,46 @@ fn a_probe_that_fails_puts_the_set_back() {
     let text = std::fs::read_to_string(machine.path("k.toml")).unwrap();
     std::fs::write(machine.path("k.toml"), text.replace("probe = [[\"/", "probe = [[\"")).unwrap();
     assert_eq!(machine.ends(&["config", "check", "--config", "k.toml"]).status, 3);
+}
+
+/// A home on a server that is gone: its password file is a pipe that nobody writes into.
+#[test]
+fn a_home_that_hangs_holds_no_status_up() {
+    let machine = Machine::new(&["ann", "bob"]);
+    for (n, home) in ["a", "b", "c"].into_iter().enumerate() {
+        machine.store(&format!("home/{home}/client.p12"), "ann");
+        let password = machine.path(&format!("home/{home}/pw"));
+        match home {
+            "b" => drop(must(Command::new("mkfifo").arg("-m600").arg(password))),
+            _ => drop(must(Command::new("cp").arg(machine.path("pw")).arg(password))),
+        }
+        // As root, in other users' homes.
+        if rustix::process::geteuid().is_root() {
+            let owner = (20_100 + n).to_string();
+            must(
+                Command::new("chown")
+                    .arg("-R")
+                    .arg(format!("{owner}:{owner}"))
+                    .arg(machine.path(&format!("home/{home}"))),
+            );
+        }
+    }
+    let (all, own) = (machine.text("pw"), machine.text("home/*/pw"));
+    for (more, jobs) in [(&[][..], ""), (&["--json"], "jobs = 1")] {
+        machine.configure(
+            &format!("limit = \"2s\"\n{jobs}"),
+            &machine.rule("home/*/client.p12", "").replace(&all, &own),
+        );
+        let begun = std::time::Instant::now();
+        let seen = machine.ends(&[&["status", "--config", "k.toml"], more].concat());
+        assert!(begun.elapsed().as_secs() < 20);
+        assert_eq!(seen.status, 8, "{}{}", seen.out, seen.err);
+        assert!(seen.err.contains("home/b/client.p12: took longer than 2 s"), "{}", seen.err);
+        for home in ["a", "c"] {
+            assert!(seen.out.contains(&format!("home/{home}/client.p12")), "{}", seen.out);
+        }
+        assert_eq!(seen.out.matches("CN=ann").count(), if jobs.is_empty() { 4 } else { 8 }, "{}", seen.out);
+    }
 }
 
 /// How many updates the readers have to bear; more with KEYFERRY_SWAPS.

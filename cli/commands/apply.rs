@@ -206,6 +206,8 @@ fn order(config: &Config, set: &Set<'_>, bundles: &[Ready], args: &Args, mode: M
     let programs = programs.saturating_mul(after_timeout_ms);
     let limit_ms = span_of("limit", &config.limit)?.saturating_add(programs);
     Ok(Order {
+        look: false,
+        passwords: Vec::new(),
         owner: set.owner.clone(),
         stores: stores.collect::<formats::Result<_>>()?,
         bundles: config

@@ -42,7 +42,7 @@ mod renew;
 mod report;
 mod request;
 mod revocation;
-mod rollback;
+pub mod rollback;
 mod show;
 mod split;
 mod stash;

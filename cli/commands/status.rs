@@ -1,34 +1,25 @@
 //! `keyferry status`: a store's keys, what expires, its generations, its last update.
 
 use super::Program;
-use super::rollback::file;
-use crate::config::{Config, USUAL};
+use crate::config::{Config, GateRules, USUAL, span_of};
 use crate::error::{Failure, Result};
-use crate::place::{StoreArg, shown};
-use crate::secrets::{Given, Passwords};
+use crate::place::StoreArg;
+use crate::sets::order::{Order, Problem, StoreOrder};
 use crate::sets::plan::{Set, filled, sets};
-use crate::time::now_ms;
-use crate::ui::{BOLD, Out, RED, Ui, YELLOW};
-use formats::error::Printable;
-use formats::jobs::list::{Row, row};
-use formats::jobs::rebuild::{Waiting, Way, current, folders, waiting};
-use formats::jobs::{Input, load};
-use formats::model::ItemKind;
-use formats::query::time::{parse, rfc3339};
-use formats::storeset::{Generation, Record, generations};
-use formats::{Ctx, Error, Kind, Options, Session};
-use serde::Serialize;
+use crate::sets::run::run as run_sets;
+use crate::status::{Asked, Seen, look, print};
+use formats::jobs::rebuild::Mode;
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Show a store's keys, generations and last update
 ///
 /// How many entries it holds, its keys with the ends of their certificates, how many certificates have
 /// expired or soon will and how many days are left, its old generations, what waits to take its place and what it was
 /// built from, whether a rollback holds or an update was interrupted (and which way the next run puts that right), and
-/// what the last update noted. Without a store, every store of the configuration.
+/// what the last update noted. Without a store, every store of the configuration, with no more rights than its owner has;
+/// a set of stores that can't be looked at in the configuration's `limit` is named, and the status is 8.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -51,96 +42,6 @@ Examples:
   keyferry status client.jks --password env:PW
   keyferry status *.p12 --json";
 
-/// What is known of one store.
-#[derive(Serialize)]
-struct Status {
-    store: String,
-    #[serde(flatten)]
-    content: Option<Content>,
-    generations: Vec<Old>,
-    /// The generation that waits to become the store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    staged: Option<Staged>,
-    /// A run was cut off while it switched the store's set; the next one goes this way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interrupted: Option<Way>,
-    /// Somebody went back, and runs of keyferry apply leave the store alone until a newer bundle comes.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    held: bool,
-    /// What the last update had to say.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_update: Option<serde_json::Value>,
-}
-
-#[derive(Serialize)]
-struct Content {
-    format: &'static str,
-    entries: serde_json::Map<String, serde_json::Value>,
-    keys: Vec<Row>,
-    expired: usize,
-    expiring: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_to_expire: Option<Row>,
-    /// Whole days until that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    days_left: Option<i64>,
-    /// Whole days until the first certificate of a key ends; below zero once it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_days_left: Option<i64>,
-}
-
-#[derive(Serialize)]
-struct Old {
-    path: String,
-    saved: String,
-}
-
-/// A generation that waits.
-#[derive(Serialize)]
-struct Staged {
-    path: String,
-    /// When it was built.
-    time: String,
-    /// The digest of the inputs that it was built from.
-    inputs: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    serial: Option<u64>,
-    /// SHA-256 of the store that it was built from; of a folder, what tells its state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<String>,
-    /// The store and the staged files are still as they were then.
-    fits: bool,
-}
-
-impl From<&Waiting> for Staged {
-    fn from(waiting: &Waiting) -> Self {
-        let record = &waiting.staged.note.record;
-        Staged {
-            path: shown(&waiting.staged.path()),
-            time: record.time.clone(),
-            inputs: record.inputs.clone(),
-            serial: record.serial,
-            store: waiting.staged.member().and_then(|m| m.base.clone()),
-            fits: waiting.fits,
-        }
-    }
-}
-
-/// Thirty days, in seconds.
-const SOON: i64 = 30 * 86_400;
-
-/// A store to look at.
-struct Asked {
-    arg: StoreArg,
-    /// Where it was first, if it is in a folder of its own now.
-    home: Option<PathBuf>,
-}
-
-/// What was seen of a store, and what was wrong with it.
-type Seen = (Option<Status>, Option<Error>);
-
 /// Shows the status.
 pub fn run(program: &Program, args: &Args) -> Result {
     program.refuse_to_password()?;
@@ -151,12 +52,16 @@ pub fn run(program: &Program, args: &Args) -> Result {
     let named = |text: &OsString| Asked { arg: StoreArg::parse_existing(ui, text), home: None };
     let seen = match args.stores.is_empty() {
         true => of_config(program, &Config::read(&args.config)?)?,
-        false => look(program, &args.stores.iter().map(named).collect::<Vec<_>>(), &[])?,
+        false => {
+            let stores: Vec<_> = args.stores.iter().map(named).collect();
+            look(program, &stores, program.given().password)?
+        }
     };
     let count = seen.len();
     let (mut all, mut failed) = (Vec::new(), None);
-    for (status, error) in seen {
-        if let Some(e) = error {
+    for Seen { status, problem } in seen {
+        if let Some(problem) = problem {
+            let e = problem.error();
             match &status {
                 Some(status) => ui.store_error(&status.store, &e),
                 None => crate::error::report(ui, &e),
@@ -180,233 +85,41 @@ pub fn run(program: &Program, args: &Args) -> Result {
     }
 }
 
-/// Every store of a configuration, each with no more rights than its owner has.
+/// Every store of a configuration, each set by a worker with no more rights than its owner has, and no more time than the
+/// configuration gives.
 fn of_config(program: &Program, config: &Config) -> Result<Vec<Seen>> {
     let (sets, errors) = sets(config)?;
-    let mut seen: Vec<Seen> = errors.into_iter().map(|e| (None, Some(e))).collect();
-    for set in &sets {
-        let look = || of_set(program, set);
-        let found = match &set.owner {
-            Some(owner) => owner.lends(look).map_err(|e| unseen(set, e)).map_err(Failure::from).flatten(),
-            None => look(),
-        };
-        match found {
-            Ok(found) => seen.extend(found),
-            Err(Failure::Failed(e)) => seen.push((None, Some(e))),
-            Err(failure) => return Err(failure),
-        }
-    }
+    let unseen = |problem| Seen { status: None, problem: Some(problem) };
+    let mut seen: Vec<Seen> = errors.iter().map(|e| unseen(Problem::from(e))).collect();
+    let orders = sets.into_iter().map(|set| Ok((order(program, config, &set)?, set)));
+    let orders: Vec<_> =
+        orders.map(|both: Result<_>| both.map(|(order, set)| (set, order))).collect::<Result<_>>()?;
+    run_sets(&orders, config.jobs, &mut |_, answer| {
+        answer.warnings.iter().for_each(|w| program.ui.warn(w));
+        seen.extend(answer.error.map(unseen));
+        seen.extend(answer.seen);
+        Ok(())
+    })?;
     Ok(seen)
 }
 
-fn unseen(set: &Set<'_>, e: std::io::Error) -> Error {
-    let what = format!("can't be looked at: {}", formats::place::reason(&e));
-    Error::io(Kind::Read, what, e).in_file(set.name())
-}
-
-fn of_set(program: &Program, set: &Set<'_>) -> Result<Vec<Seen>> {
-    let (mut stores, mut given) = (Vec::new(), Vec::new());
-    for store in &set.stores {
-        let path = store.pointer.as_ref().map_or(Ok(store.path.clone()), |p| current(p, &store.path))?;
-        let home = store.pointer.is_some().then(|| store.path.clone());
-        let arg = StoreArg { text: path.clone().into(), format: store.format, path };
-        let spec = store.rule.password.as_ref().map(|p| filled(p, &store.stars));
-        given.extend(spec.map(|s| format!("{}={s}", arg.name())));
-        stores.push(Asked { arg, home });
-    }
-    look(program, &stores, &given)
-}
-
-/// Looks at stores; `given` are passwords besides those of the command line.
-fn look(program: &Program, stores: &[Asked], given: &[String]) -> Result<Vec<Seen>> {
-    let password = [given, program.given().password].concat();
-    let given = Given { password: &password, ..program.given() };
-    let named: Vec<_> = stores.iter().map(|s| &s.arg).collect();
-    let passwords = Passwords::new(&program.ui, given, &named, false)?;
-    let session = program.session()?;
-    let one = |store: &Asked| {
-        let path = file(&store.arg)?;
-        let home = store.home.as_ref().unwrap_or(&path);
-        let (status, error) = status(&store.arg, &path, home, &passwords, &session);
-        Ok((Some(status), error))
-    };
-    stores.iter().map(one).collect()
-}
-
-/// Generations and record are shown even of a store that can't be read: that is when they are wanted.
-fn status(
-    store: &StoreArg,
-    path: &Path,
-    home: &Path,
-    passwords: &Passwords<'_>,
-    session: &Session,
-) -> (Status, Option<Error>) {
-    let (content, read) = apart(content(store, passwords, session));
-    let (old, listed) = apart(generations(path));
-    let mut old: Vec<_> = old.unwrap_or_default().iter().map(Old::from).collect();
-    if home != path {
-        old.extend(
-            folders(home)
-                .unwrap_or_default()
-                .iter()
-                .filter(|(_, f)| !path.starts_with(f))
-                .map(Old::of_folder),
-        );
-    }
-    let (waits, looked) = apart(waiting(home));
-    let waits = waits.flatten();
-    let record = Record::read(path);
-    let status = Status {
-        store: store.name(),
-        content,
-        generations: old,
-        staged: waits.as_ref().map(Staged::from),
-        interrupted: waits.and_then(|w| w.interrupted),
-        held: record.as_ref().is_some_and(|r| r.hold.is_some()),
-        notes: record.map(|r| r.notes).unwrap_or_default(),
-        last_update: last_update(path),
-    };
-    (status, read.or(listed).or(looked))
-}
-
-fn apart<T>(result: Result<T, Error>) -> (Option<T>, Option<Error>) {
-    match result {
-        Ok(value) => (Some(value), None),
-        Err(e) => (None, Some(e)),
-    }
-}
-
-impl Old {
-    /// A generation that a settings file has led to.
-    fn of_folder((_, folder): &(u64, PathBuf)) -> Self {
-        let saved = folder.metadata().map_or(0, |m| m.ctime());
-        Old { path: shown(folder), saved: rfc3339(saved) }
-    }
-}
-
-impl From<&Generation> for Old {
-    fn from(g: &Generation) -> Self {
-        Old { path: shown(&g.path), saved: rfc3339(g.saved_ms / 1000) }
-    }
-}
-
-fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Result<Content, Error> {
-    let source = formats::place::Source::open(&store.path)?;
-    let secrets = passwords.of(store);
-    let ctx = Ctx { secrets: &secrets, options: &Options::default(), session };
-    let loaded = load(&Input { source: &source, format: store.format, ctx })?;
-    let entries = &loaded.store.entries;
-    let count = |k: &ItemKind| entries.iter().filter(|e| e.item.kind() == *k).count();
-    let counts = ItemKind::ALL.iter().map(|k| (k, count(k))).filter(|(_, n)| *n > 0);
-    let counts = counts.map(|(k, n)| (k.name().to_owned(), n.into())).collect();
-
-    let name = store.name();
-    let rows: Vec<Row> = entries.iter().map(|e| row(&name, loaded.format.name(), e)).collect();
-    let seconds = now_ms() / 1000;
-    let (now, soon) = (rfc3339(seconds), rfc3339(seconds + SOON));
-    let ends = || rows.iter().filter_map(|r| r.not_after.as_deref());
-    let days = |row: &Row| Some((parse(row.not_after.as_deref()?)? - seconds).div_euclid(86_400));
-    let first = rows
-        .iter()
-        .filter(|r| r.not_after.as_deref().is_some_and(|e| e > now.as_str()))
-        .min_by(|a, b| a.not_after.cmp(&b.not_after));
-    Ok(Content {
-        format: loaded.format.name(),
-        entries: counts,
-        expired: ends().filter(|e| *e <= now.as_str()).count(),
-        expiring: ends().filter(|e| *e > now.as_str() && *e <= soon.as_str()).count(),
-        days_left: first.and_then(days),
-        key_days_left: rows.iter().filter(|r| r.kind == ItemKind::Key.name()).filter_map(days).min(),
-        first_to_expire: first.cloned(),
-        keys: rows.into_iter().filter(|r| r.kind == ItemKind::Key.name()).collect(),
+/// To look at a set.
+fn order(program: &Program, config: &Config, set: &Set<'_>) -> Result<Order> {
+    let stores = set.stores.iter().map(|store| StoreOrder {
+        store: store.path.clone(),
+        pointer: store.pointer.clone(),
+        format: store.format.map(|f| f.name().to_owned()),
+        password: store.rule.password.as_ref().map(|p| filled(p, &store.stars)),
+        ..StoreOrder::default()
+    });
+    Ok(Order {
+        look: true,
+        owner: set.owner.clone(),
+        stores: stores.collect(),
+        passwords: program.given().password.to_vec(),
+        limit_ms: u64::try_from(span_of("limit", &config.limit)?).unwrap_or(u64::MAX),
+        gates: GateRules::default(),
+        mode: Mode::Plan,
+        ..Order::default()
     })
-}
-
-/// What the last update noted beside the store. Advice for people; nothing depends on it, so what can't be
-/// read is as good as absent.
-fn last_update(path: &Path) -> Option<serde_json::Value> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".update.json");
-    let text = std::fs::read(name).ok()?;
-    serde_json::from_slice(&text).ok().filter(serde_json::Value::is_object)
-}
-
-fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
-    let format = status.content.as_ref().map_or("unreadable", |c| c.format);
-    writeln!(out, "{}", ui.paint(BOLD, &format!("{}  {format}", Printable(&status.store))))?;
-    if let Some(content) = &status.content {
-        let counts: Vec<_> = content.entries.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-        writeln!(
-            out,
-            "  entries: {}",
-            if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
-        )?;
-        for key in &content.keys {
-            let default = if key.default { " (default)" } else { "" };
-            writeln!(out, "  key {}{default}", described(key))?;
-        }
-        if content.expired > 0 {
-            writeln!(out, "  {}", ui.paint(RED, &format!("expired: {}", content.expired)))?;
-        }
-        if content.expiring > 0 {
-            let text = format!("expiring within 30 days: {}", content.expiring);
-            writeln!(out, "  {}", ui.paint(YELLOW, &text))?;
-        }
-        if let Some(first) = &content.first_to_expire {
-            let left = content.days_left.map_or_else(String::new, |d| format!(" ({d} days left)"));
-            writeln!(out, "  first to expire: {}{left}", described(first))?;
-        }
-        if let Some(days) = content.key_days_left {
-            let text = format!("days left for the key: {days}");
-            let style = if days < 0 { RED } else { YELLOW };
-            let text = if days < SOON / 86_400 { ui.paint(style, &text) } else { text };
-            writeln!(out, "  {text}")?;
-        }
-    }
-    for old in &status.generations {
-        writeln!(out, "  old {}  saved {}", old.path, old.saved)?;
-    }
-    if status.held {
-        let text = "held: somebody went back; keyferry apply leaves it alone until a newer bundle comes";
-        writeln!(out, "  {}", ui.paint(YELLOW, text))?;
-    }
-    for note in &status.notes {
-        writeln!(out, "  {}", ui.paint(YELLOW, &Printable(note).to_string()))?;
-    }
-    if let Some(staged) = &status.staged {
-        let serial = staged.serial.map_or_else(String::new, |s| format!("  serial {s}"));
-        writeln!(out, "  staged {}  built {}{serial}", staged.path, Printable(&staged.time))?;
-        writeln!(out, "    from {}", Printable(&staged.inputs))?;
-        writeln!(
-            out,
-            "    and the store {}",
-            Printable(staged.store.as_deref().unwrap_or("that was not there"))
-        )?;
-        if !staged.fits && status.interrupted.is_none() {
-            let text = "the store or the staged files have changed since; keyferry prune deletes it";
-            writeln!(out, "    {}", ui.paint(YELLOW, text))?;
-        }
-    }
-    if let Some(way) = status.interrupted {
-        let text = match way {
-            Way::Forward => "an update of its set was interrupted; the next run completes it",
-            Way::Back => "an update of its set was interrupted; the next run takes it back",
-        };
-        writeln!(out, "  {}", ui.paint(RED, text))?;
-    }
-    if let Some(serde_json::Value::Object(record)) = &status.last_update {
-        writeln!(out, "  last update:")?;
-        // What is said above already, or is for programs.
-        for (field, value) in record.iter().filter(|(f, _)| *f != "notes" && *f != "hold") {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            writeln!(out, "    {}: {}", Printable(field), Printable(&value))?;
-        }
-    }
-    Ok(())
-}
-
-fn described(row: &Row) -> String {
-    let text = |t: &Option<String>| Printable(t.as_deref().unwrap_or("-")).to_string();
-    let day = row.not_after.as_deref().and_then(|e| e.get(..10)).unwrap_or("-");
-    format!("\"{}\"  {}  until {day}", text(&row.label), text(&row.subject))
 }

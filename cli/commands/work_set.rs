@@ -15,6 +15,7 @@ pub struct Args {}
 pub fn run(program: &Program, _: &Args) -> Result {
     let order = read_order()?;
     let answer = match become_owner(&order) {
+        Ok(()) if order.look => crate::status::of_set(program, &order),
         Ok(()) => work(program, &order),
         Err(e) => Answer { error: Some(Problem::from(&e)), ..Answer::default() },
     };

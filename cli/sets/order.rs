@@ -2,14 +2,19 @@
 
 use super::user::Owner;
 use crate::config::GateRules;
+use crate::error::Failure;
 use crate::rebuilt::{LossRow, Report};
+use crate::status::Seen;
+use formats::{Error, Kind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A set of stores and what to make of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Order {
+    /// Only to look at the stores, for `status`.
+    pub look: bool,
     /// Whom the worker is to become before it opens anything.
     pub owner: Option<Owner>,
     pub stores: Vec<StoreOrder>,
@@ -18,6 +23,8 @@ pub struct Order {
     pub key: Option<String>,
     /// The SPEC of its password.
     pub key_password: Option<String>,
+    /// What the command line says of passwords: `[STORE=]SPEC`.
+    pub passwords: Vec<String>,
     pub gates: GateRules,
     /// What was approved: `removals`, `cas`, `second-keys`, or fingerprints.
     pub approve: Vec<String>,
@@ -33,7 +40,7 @@ pub struct Order {
 }
 
 /// One store.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StoreOrder {
     /// `FORMAT:PATH` or `PATH`.
     pub store: PathBuf,
@@ -71,6 +78,9 @@ pub struct Answer {
     pub error: Option<Problem>,
     /// What the programs that ran after the change printed.
     pub hooks: Vec<Hooked>,
+    /// What was seen, where that was all that was asked for.
+    #[serde(default)]
+    pub seen: Vec<Seen>,
 }
 
 /// Why nothing was done.
@@ -88,6 +98,27 @@ impl From<&formats::Error> for Problem {
             kind: e.kind().name().to_owned(),
             message: e.to_string(),
             hint: e.hint_text().map(str::to_owned),
+        }
+    }
+}
+
+impl Problem {
+    /// What a failure says.
+    pub fn of(failure: Failure) -> Problem {
+        match failure {
+            Failure::Failed(e) => Problem::from(&e),
+            Failure::Usage { message, hint } => Problem { kind: "refused".to_owned(), message, hint },
+            other => Problem { kind: "refused".to_owned(), message: format!("{other:?}"), hint: None },
+        }
+    }
+
+    /// As it was.
+    pub fn error(self) -> Error {
+        let kind = Kind::ALL.iter().copied().find(|k| k.name() == self.kind).unwrap_or(Kind::Read);
+        let e = Error::new(kind, self.message);
+        match self.hint {
+            Some(hint) => e.hint(hint),
+            None => e,
         }
     }
 }

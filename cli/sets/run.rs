@@ -87,6 +87,11 @@ fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::
     pass_on(&String::from_utf8_lossy(errors), said);
     let Some(status) = ended.status else {
         let what = format!("took longer than {} s and was ended", limit.as_secs());
+        if order.look {
+            return Err(Error::new(Kind::Read, what)
+                .hint("limit = … in the configuration gives more time")
+                .in_file(set.name()));
+        }
         return Err(Error::new(Kind::Write, what)
             .hint("the next run puts right what it left; limit = … in the configuration gives more time")
             .in_file(set.name()));
@@ -95,7 +100,7 @@ fn one(set: &Set<'_>, order: &Order, said: &Mutex<HashSet<String>>) -> formats::
         Error::new(Kind::Write, format!("the worker ended without an answer ({status})")).in_file(set.name())
     })?;
     let asked = |name: &str| order.stores.iter().any(|s| s.store.to_string_lossy() == name);
-    match answer.reports.iter().all(|r| asked(&r.store)) {
+    match answer.reports.iter().all(|r| asked(&r.store)) && answer.seen.len() <= order.stores.len() {
         true => Ok(answer),
         false => Err(Error::new(Kind::Write, "the worker answered for another's store").in_file(set.name())),
     }
@@ -109,6 +114,8 @@ fn worker(order: &Order) -> std::io::Result<Command> {
     let specs =
         order.stores.iter().filter_map(|s| s.password.as_deref()).chain(order.key_password.as_deref());
     let named = specs.filter_map(|s| s.strip_prefix("env:"));
+    let given = order.passwords.iter().map(|s| s.rsplit_once('=').map_or(&**s, |(_, spec)| spec));
+    let named = named.chain(given.filter_map(|s| s.strip_prefix("env:")));
     let own = OWN.iter().filter(|_| order.owner.is_none());
     let passed = PASSED.iter().chain(own).chain(crate::failpoint::VARIABLES).copied().chain(named);
     command.envs(passed.filter_map(|name| Some((name, std::env::var_os(name)?))));

@@ -3,7 +3,7 @@
 use super::hook;
 use super::order::{Answer, Hooked, Order, Problem, StoreOrder};
 use crate::commands::Program;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::place::StoreArg;
 use crate::rebuilt::Report;
 use crate::secrets::{Given, Passwords};
@@ -20,17 +20,9 @@ use std::time::Duration;
 pub fn work(program: &Program, order: &Order) -> Answer {
     let mut answer = Answer::default();
     if let Err(failure) = carry_out(program, order, &mut answer) {
-        answer.error = Some(problem(failure));
+        answer.error = Some(Problem::of(failure));
     }
     answer
-}
-
-fn problem(failure: Failure) -> Problem {
-    match failure {
-        Failure::Failed(e) => Problem::from(&e),
-        Failure::Usage { message, hint } => Problem { kind: "refused".to_owned(), message, hint },
-        other => Problem { kind: "refused".to_owned(), message: format!("{other:?}"), hint: None },
-    }
 }
 
 fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {

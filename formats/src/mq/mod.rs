@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A larger file is none of MQ's.
-const LIMIT: u64 = 1 << 20;
+pub(crate) const LIMIT: u64 = 1 << 20;
 
 /// Which of the files it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

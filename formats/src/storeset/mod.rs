@@ -32,7 +32,7 @@ pub(crate) use in_place::discard as discard_folder;
 pub use in_place::{Changed, change, roll_back};
 pub use lock::{Lock, ReadLock, clear_leftovers};
 pub use record::{Hold, Record};
-pub use staged::{Member, Note, Staged, digest, place as staged_place};
+pub use staged::{Lost, Member, Note, Staged, digest, place as staged_place};
 
 use crate::error::{Error, Kind, Result};
 use std::fs::File;

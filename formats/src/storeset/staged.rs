@@ -37,10 +37,25 @@ pub struct Note {
     pub record: Record,
     /// The stores that are to change together, this one included, in the order in which they are switched.
     pub set: Vec<Member>,
+    /// What it doesn't hold as its sources do: whoever switches to it must allow that, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Lost>,
     /// SHA-256 of each file, by name.
     files: BTreeMap<String, String>,
     /// Companions, by suffix, that are not to stand beside the store any more.
     gone: Vec<String>,
+}
+
+/// A loss, as it is noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The word for its kind.
+    pub kind: String,
+    /// The entry, where it is one entry's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What, and why.
+    pub detail: String,
 }
 
 /// One store of a set that is to change.
@@ -50,6 +65,9 @@ pub struct Member {
     pub home: PathBuf,
     /// Where the store is: there, unless a settings file leads to another place.
     pub path: PathBuf,
+    /// That settings file; absolute. The store changes by leading it elsewhere, never where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<PathBuf>,
     /// The name of its format.
     pub format: String,
     /// SHA-256 of the store as it was, or what tells a folder's state; absent: there was none.
@@ -62,8 +80,8 @@ pub struct Member {
 
 impl Note {
     /// For a store that is to change with `set`.
-    pub fn new(record: Record, set: Vec<Member>) -> Self {
-        Note { version: VERSION, record, set, files: BTreeMap::new(), gone: Vec::new() }
+    pub fn new(record: Record, set: Vec<Member>, losses: Vec<Lost>) -> Self {
+        Note { version: VERSION, record, set, losses, files: BTreeMap::new(), gone: Vec::new() }
     }
 }
 

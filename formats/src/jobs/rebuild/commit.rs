@@ -2,6 +2,7 @@
 
 use super::located::{Located, Next};
 use super::pointed::{self, Prepared};
+use super::pruning::{self, Prune};
 use super::{Rebuild, StoreReport};
 use crate::error::{Error, Kind, Result};
 use crate::format::Format;
@@ -55,6 +56,9 @@ pub(super) fn commit_all(
     {
         return Err(take_back(done, e));
     }
+    // Where stores are that no settings file leads to.
+    let in_use: Vec<PathBuf> =
+        built.iter().filter(|b| b.0.pointed.is_none()).map(|b| b.0.path.clone()).collect();
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
         if let Some(now) = apart.iter().find(|p| p.from == place.path) {
             report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
@@ -62,11 +66,17 @@ pub(super) fn commit_all(
         // What was kept for this store has taken its place, or fits it no more.
         warn(storeset::Staged::discard(place.home()), warnings);
         warn(place.record(job, digest, report), warnings);
-        let (keep, retention, now) =
-            (place.target.keep, place.target.retention_ms, place.target.ctx.session.now_ms);
+        let how = Prune {
+            keep: place.target.keep,
+            min_age_ms: place.target.retention_ms,
+            now_ms: place.target.ctx.session.now_ms,
+            dry_run: false,
+        };
         let pruned = match &place.pointed {
-            Some(pointed) => pointed::prune(pointed, keep, retention, now),
-            None => storeset::prune(&place.path, keep, retention, now, false),
+            Some(pointed) => {
+                pruning::of_store(pointed, &place.path, &in_use, &how, &place.target.ctx).map(|p| p.gone)
+            }
+            None => storeset::prune(&place.path, how.keep, how.min_age_ms, how.now_ms, false),
         };
         match pruned {
             Ok(pruned) => report.pruned = pruned,
@@ -95,7 +105,7 @@ fn move_one(
     match &place.pointed {
         None => swap(staging, &place.path, &place.seen(), on_step).map(Some),
         Some(pointed) => {
-            apart.push(pointed::prepare(place, pointed, staging, on_step)?);
+            apart.push(pointed::prepare(&place.path, &place.seen(), pointed, staging, on_step)?);
             Ok(None)
         }
     }

@@ -2,12 +2,15 @@
 //!
 //! The staged generations of a set are marked while its stores are switched, and go when all are, and what is to follow
 //! has run. Where a marked one is found, and not all stores are as they were, a run was cut off.
+//!
+//! A store that a settings file leads to is the old or the new one by where that leads. It is healed by leading it there,
+//! all stores of one file by one rename: the files of a generation are never touched, for a program may have them open.
 
 use super::commit::{Done, Seen, switch, take_back};
-use super::located::state;
-use super::staging::is_base;
+use super::located::{base, state};
+use super::pointed::{self, Pointed, Prepared};
 use super::{Mode, Rebuild};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::format::{Format, by_name};
 use crate::place::Source;
 use crate::storeset::{self, Lock, Member, Staged, Step};
@@ -42,18 +45,6 @@ pub fn waiting(store: &Path) -> Result<Option<Waiting>> {
     let fits = own.is_some_and(|s| s.at == At::Before) && staged.check().is_ok();
     let interrupted = set.is_interrupted().then(|| set.way());
     Ok(Some(Waiting { fits, interrupted, staged }))
-}
-
-/// Deletes old generations as [`storeset::prune`] does, and a staged one that can't become the current store any more.
-pub fn prune(store: &Path, keep: usize, min_age_ms: i64, now_ms: i64, dry_run: bool) -> Result<Vec<PathBuf>> {
-    let mut gone = storeset::prune(store, keep, min_age_ms, now_ms, dry_run)?;
-    if let Some(waiting) = waiting(store)?.filter(|w| !w.fits && w.interrupted.is_none()) {
-        if !dry_run {
-            Staged::discard(store)?;
-        }
-        gone.push(waiting.staged.path());
-    }
-    Ok(gone)
 }
 
 /// Completes or takes back what was interrupted in the sets of the targets. What was done, by target.
@@ -96,7 +87,7 @@ fn heal(store: &Path, job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<O
     paths.sort();
     let _locks = paths.into_iter().map(|p| Lock::take(p)).collect::<Result<Vec<_>>>()?;
     // Another run may have been faster.
-    let Some(set) = find()? else { return Ok(None) };
+    let Some(mut set) = find()? else { return Ok(None) };
     let way = set.way();
     match way {
         Way::Forward => set.complete(job)?,
@@ -129,6 +120,8 @@ struct InSet {
     format: &'static dyn Format,
     staged: Option<Staged>,
     at: At,
+    /// Where the store is now. `None`: its settings file leads to no generation of it.
+    now: Option<PathBuf>,
 }
 
 impl Set {
@@ -157,38 +150,57 @@ impl Set {
     }
 
     /// Switches what is left to be switched, then runs what is to follow. Where that fails, all of it goes back.
-    fn complete(&self, job: &Rebuild<'_>) -> Result<()> {
+    fn complete(&mut self, job: &Rebuild<'_>) -> Result<()> {
         let mut done: Vec<Done<'_>> = Vec::new();
+        let mut apart: Vec<Prepared> = Vec::new();
         for store in self.stores.iter().filter(|s| s.at == At::Before) {
-            match store.switch(job.on_step) {
-                Ok(switched) => done.push(switched),
+            match store.switch(job.on_step, &mut apart) {
+                Ok(switched) => done.extend(switched),
                 Err(e) => return Err(take_back(done, e)),
             }
         }
-        (job.after)().map_err(|e| {
+        match pointed::switch(&mut apart, job.on_step) {
+            Ok(switched) => done.extend(switched),
+            Err(e) => return Err(take_back(done, e)),
+        }
+        if let Err(e) = (job.after)() {
             let e = take_back(done, e);
-            match self.go_back(job.on_step) {
+            return Err(match self.go_back(job.on_step) {
                 Ok(()) => e,
                 Err(f) => storeset::not_put_back(&e, &f),
-            }
-        })
+            });
+        }
+        for prepared in &apart {
+            let own = self.stores.iter_mut().find(|s| s.member.path == prepared.from);
+            own.into_iter().for_each(|s| s.now = Some(prepared.to.clone()));
+        }
+        Ok(())
     }
 
-    /// Puts back every store that was switched.
+    /// Puts back every store that was switched; those of one settings file together.
     fn go_back(&self, on_step: &dyn Fn(Step) -> Result<()>) -> Result<()> {
-        self.stores.iter().filter(|s| s.at == At::After).try_for_each(|s| s.go_back(on_step))
+        let new = || self.stores.iter().filter(|s| s.at == At::After);
+        let mut files: Vec<_> = new().filter_map(|s| s.member.pointer.as_deref()).collect();
+        files.sort();
+        files.dedup();
+        for settings in files {
+            let own = new().filter(|s| s.member.pointer.as_deref() == Some(settings));
+            let back: Vec<_> = own.filter_map(|s| Some((s.now.as_deref()?, &*s.member.path))).collect();
+            let _ = pointed::point(settings, &back, on_step)?;
+        }
+        new().filter(|s| s.member.pointer.is_none()).try_for_each(|s| s.go_back(on_step))
     }
 
     /// Nothing waits any more.
     fn finish(&self, way: Way, warnings: &mut Vec<String>) {
-        for InSet { member, format, staged, .. } in &self.stores {
+        for InSet { member, format, staged, now, .. } in &self.stores {
             let Some(staged) = staged else { continue };
             super::commit::warn(Staged::discard(&member.home), warnings);
-            if way == Way::Forward {
-                let noted = state(&member.path, *format).and_then(|state| {
+            if let (Way::Forward, Some(now)) = (way, now) {
+                let noted = state(now, *format).and_then(|state| {
                     let mut record = staged.note.record.clone();
                     record.store_state = state;
-                    record.write(&member.path)
+                    record.write(now)
                 });
                 super::commit::warn(noted, warnings);
             }
@@ -202,18 +214,30 @@ impl InSet {
             || Error::unsupported(format!("a staged store is of the unknown format {}", member.format));
         let format = by_name(&member.format).ok_or_else(unknown)?;
         let staged = Staged::read(&member.home)?.filter(|s| s.note.set == found.note.set);
-        let at = if is_base(member, format)? {
-            At::Before
-        } else if staged.is_none() || is_next(member, format)? {
-            // What waited for it is gone already: it is one of those that are done with.
-            At::After
-        } else {
-            At::Elsewhere
+        let now = match &member.pointer {
+            None => Some(member.path.clone()),
+            Some(settings) => match pointed::current(settings, &member.home) {
+                Ok(now) => Some(now),
+                Err(e) if e.kind() == Kind::Refused => None,
+                Err(e) => return Err(e),
+            },
         };
-        Ok(InSet { member: member.clone(), format, staged, at })
+        let at = match &now {
+            None => At::Elsewhere,
+            Some(now) if is_base(member, now, format)? => At::Before,
+            // What waited for it is gone already: it is one of those that are done with.
+            Some(now) if staged.is_none() || is_next(member, now, format)? => At::After,
+            Some(_) => At::Elsewhere,
+        };
+        Ok(InSet { member: member.clone(), format, staged, at, now })
     }
 
-    fn switch(&self, on_step: &dyn Fn(Step) -> Result<()>) -> Result<Done<'static>> {
+    /// One that a settings file leads to is prepared for that.
+    fn switch(
+        &self,
+        on_step: &dyn Fn(Step) -> Result<()>,
+        apart: &mut Vec<Prepared>,
+    ) -> Result<Option<Done<'static>>> {
         let store = &self.member.path;
         let staged = self.staged.as_ref().ok_or_else(|| Error::refused("nothing is staged for it"))?;
         let current = if self.member.base.is_some() { Some(Source::open(store)?) } else { None };
@@ -222,7 +246,12 @@ impl InSet {
             identity: current.as_ref().and_then(Source::identity),
             content: None,
         };
-        switch(staged, store, &seen, on_step).map_err(|e| e.in_file(store))
+        let Some(settings) = &self.member.pointer else {
+            return switch(staged, store, &seen, on_step).map(Some).map_err(|e| e.in_file(store));
+        };
+        let pointed = Pointed { settings: settings.clone(), home: self.member.home.clone() };
+        apart.push(pointed::prepare(store, &seen, &pointed, staged.open()?, on_step)?);
+        Ok(None)
     }
 
     /// By the generation that it was.
@@ -245,12 +274,17 @@ impl InSet {
     }
 }
 
-/// Whether the store is what was staged for it.
-fn is_next(member: &Member, format: &dyn Format) -> Result<bool> {
-    let store = &member.path;
-    match (&member.next, format.in_place().filter(|_| store.is_dir())) {
-        (Some(next), _) => Ok(store.is_file() && storeset::digest(store).is_ok_and(|d| d == *next)),
-        (None, Some(in_place)) => in_place.is_same(store, &storeset::staged_place(&member.home)),
+/// Whether the store, which is at `now`, is as it was when its set was staged.
+fn is_base(member: &Member, now: &Path, format: &dyn Format) -> Result<bool> {
+    let there = member.pointer.is_none() || pointed::is_same(now, &member.path);
+    Ok(there && base(now, format)? == member.base)
+}
+
+/// Whether it is what was staged for it.
+fn is_next(member: &Member, now: &Path, format: &dyn Format) -> Result<bool> {
+    match (&member.next, format.in_place().filter(|_| now.is_dir())) {
+        (Some(next), _) => Ok(now.is_file() && storeset::digest(now).is_ok_and(|d| d == *next)),
+        (None, Some(in_place)) => in_place.is_same(now, &storeset::staged_place(&member.home)),
         (None, None) => Ok(false),
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Next {
     /// To be changed where it is, so that it holds this.
     InPlace(Box<Store>),
     /// Built and kept: to be switched to.
-    Waiting(storeset::Staged),
+    Waiting(Box<storeset::Staged>),
     /// A loss that nobody allowed.
     Refused,
 }

@@ -8,6 +8,7 @@
 //! located    built beside, read back
 //! staging    kept for later; taken when it still fits
 //! commit     all stores moved into place, or none
+//! pruning    what is old enough goes
 //! healing    what an interrupted run of these left half done
 //! ```
 
@@ -18,13 +19,15 @@ mod inputs;
 mod located;
 mod pointed;
 mod policy;
+mod pruning;
 mod staging;
 mod wanted;
 
-pub use healing::{Waiting, Way, prune, waiting};
+pub use healing::{Waiting, Way, waiting};
 pub use pointed::{current, folders};
 pub(super) use policy::usual_roles;
 pub use policy::{Approval, Bundle, Gates, Stop};
+pub use pruning::{Prune, Pruned, prune};
 
 use super::list::sha256_hex;
 use super::{AllowLoss, Input, Set};
@@ -229,15 +232,13 @@ pub fn rebuild(job: &Rebuild<'_>) -> Result<Rebuilt> {
             built.push((place, digest, None, store));
             continue;
         }
+        let wanted = match &mut wanted {
+            Some(w) => w,
+            none => none.insert(Wanted::load(job, &mut report.warnings)?),
+        };
         let next = match job.mode {
-            Mode::Commit => staging::take(job, &place, &digest, &mut store),
-            _ => {
-                let wanted = match &mut wanted {
-                    Some(w) => w,
-                    none => none.insert(Wanted::load(job, &mut report.warnings)?),
-                };
-                place.build(job, wanted, &mut store)
-            }
+            Mode::Commit => staging::take(job, wanted, &place, &digest, &mut store),
+            _ => place.build(job, wanted, &mut store),
         };
         let next = next.map_err(|e| e.in_file(path))?;
         report.written &= next.allowed();

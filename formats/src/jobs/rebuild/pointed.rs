@@ -9,13 +9,12 @@
 //!
 //! A program that reads the file once has all stores of one generation, with their companions: one rename switches them.
 
-use super::commit::{Done, take_back};
-use super::located::Located;
+use super::commit::{Done, Seen, take_back};
 use crate::error::{Error, Kind, Result};
-use crate::mq::{Settings, SettingsFile};
+use crate::format::Format;
+use crate::mq::SettingsFile;
 use crate::place::Staging;
-use crate::storeset::{self, Step, generations};
-use std::os::unix::fs::MetadataExt;
+use crate::storeset::{self, Step};
 use std::path::{Path, PathBuf};
 
 /// Between the store's name and the number of a generation.
@@ -61,11 +60,19 @@ pub fn folders(home: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-fn store_in(folder: &Path, home: &Path) -> PathBuf {
+pub(super) fn store_in(folder: &Path, home: &Path) -> PathBuf {
     folder.join(home.file_name().unwrap_or_default())
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+/// Where a store was before it had generations, if it is in the folder of one.
+pub(super) fn home_of(store: &Path) -> Option<PathBuf> {
+    let (name, folder) = (store.file_name()?, store.parent()?);
+    let digits = folder.file_name()?.as_encoded_bytes().strip_prefix(name.as_encoded_bytes())?;
+    storeset::number(digits.strip_prefix(FOLDER.as_bytes())?)?;
+    Some(folder.with_file_name(name))
+}
+
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
@@ -93,26 +100,36 @@ pub(super) fn discard(folder: &Path) {
     let _ = storeset::discard_folder(folder, &folder.with_file_name(home));
 }
 
-/// Puts what was staged into a folder of its own.
+/// Puts what was staged for the store, which is at `from`, into a folder of its own.
 pub(super) fn prepare(
-    place: &Located<'_>,
+    from: &Path,
+    seen: &Seen<'_>,
     pointed: &Pointed,
     staging: Staging,
     on_step: &dyn Fn(Step) -> Result<()>,
 ) -> Result<Prepared> {
-    let seen = place.seen();
     let newest = folders(&pointed.home)?.first().map_or(0, |(n, _)| *n);
     let folder = storeset::with_suffix(&pointed.home, &format!("{FOLDER}{}", newest.saturating_add(1)));
     let how = storeset::Commit {
-        store: &place.path,
+        store: from,
         expected: seen.identity,
         content: seen.content,
-        companions: seen.format.companions(),
+        companions: along(seen.format, from),
         on_step,
     };
     storeset::commit_apart(staging, &how, &pointed.home, &folder)?;
     let to = store_in(&folder, &pointed.home);
-    Ok(Prepared { settings: pointed.settings.clone(), from: place.path.clone(), to, stays: false })
+    Ok(Prepared { settings: pointed.settings.clone(), from: from.to_owned(), to, stays: false })
+}
+
+/// What goes along into the folder of the next generation: its companions, and the stash that programs look for beside
+/// it, even where that is no part of the store.
+fn along(format: &dyn Format, store: &Path) -> &'static [&'static str] {
+    let stash = format.stash_file(store).filter(|s| *s == store.with_extension("sth") && s.is_file());
+    match (format.companions(), stash) {
+        ([], Some(_)) => &["sth"],
+        (companions, _) => companions,
+    }
 }
 
 /// Makes each settings file lead to all that was prepared for it.
@@ -143,35 +160,22 @@ fn lead<'a>(
     to: impl Iterator<Item = &'a Prepared>,
     on_step: &dyn Fn(Step) -> Result<()>,
 ) -> Result<storeset::Committed> {
+    let stores: Vec<_> = to.map(|p| (&*p.from, &*p.to)).collect();
+    point(settings, &stores, on_step)
+}
+
+/// Makes a settings file that leads to the first of each two lead to the second, by one rename.
+pub(super) fn point(
+    settings: &Path,
+    stores: &[(&Path, &Path)],
+    on_step: &dyn Fn(Step) -> Result<()>,
+) -> Result<storeset::Committed> {
     let elsewhere = || Error::new(Kind::Busy, "leads elsewhere by now").in_file(settings);
     let mut file = SettingsFile::open(settings)?;
-    for one in to {
-        if file.point(&one.from, &one.to)?.is_empty() {
+    for (from, to) in stores {
+        if file.point(from, to)?.is_empty() {
             return Err(elsewhere());
         }
     }
     file.save(on_step)?.ok_or_else(elsewhere)
-}
-
-/// Deletes generations that nothing leads to: neither the settings file nor an old generation of it that stays. `keep`
-/// and `min_age_ms` as for [`storeset::prune`].
-pub(super) fn prune(pointed: &Pointed, keep: usize, min_age_ms: i64, now_ms: i64) -> Result<Vec<PathBuf>> {
-    let settings = storeset::resolve(&pointed.settings)?;
-    let mut gone = storeset::prune(&settings, keep, min_age_ms, now_ms, false)?;
-    let around = settings.parent().unwrap_or(Path::new("/"));
-    let mut files = vec![settings.clone()];
-    files.extend(generations(&settings)?.into_iter().map(|g| g.file));
-    let mut led = Vec::new();
-    for file in files {
-        led.extend(Settings::read(&settings, &file)?.stores(around).into_iter().map(|n| n.path));
-    }
-    for (_, folder) in folders(&pointed.home)? {
-        let store = store_in(&folder, &pointed.home);
-        let age = folder.metadata().map_or(0, |m| now_ms.saturating_sub(m.ctime().saturating_mul(1000)));
-        if age >= min_age_ms && !led.iter().any(|l| is_same(l, &store)) {
-            discard(&folder);
-            gone.push(folder);
-        }
-    }
-    Ok(gone)
 }

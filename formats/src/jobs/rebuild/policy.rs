@@ -93,7 +93,10 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     if report.created {
         return stops;
     }
-    stops.extend(never_dropped(job, report));
+    stops.extend(report.removed.iter().filter(|n| never_goes(job, &n.certificate)).map(|n| Stop {
+        approve: None,
+        detail: format!("would drop {}, which is never to be dropped", n.subject()),
+    }));
     let distrusted = report.removed.iter().filter(|n| distrusts(job, &n.certificate)).count();
     let removed = report.removed.len() - distrusted;
     let before = report.removed.len() + report.kept.unwrap_or(0);
@@ -120,18 +123,8 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     stops
 }
 
-/// What goes and is never to go.
-pub(super) fn never_dropped(job: &Rebuild<'_>, report: &StoreReport) -> Vec<Stop> {
-    let kept = |n: &&Named| {
-        !report.created
-            && matches_any(&job.gates.never_drop, &n.certificate)
-            && !distrusts(job, &n.certificate)
-    };
-    let stop = |n: &Named| Stop {
-        approve: None,
-        detail: format!("would drop {}, which is never to be dropped", n.subject()),
-    };
-    report.removed.iter().filter(kept).map(stop).collect()
+fn never_goes(job: &Rebuild<'_>, certificate: &Der) -> bool {
+    matches_any(&job.gates.never_drop, certificate) && !distrusts(job, certificate)
 }
 
 fn stop_for(sha256: &str, detail: String) -> Stop {

@@ -2,15 +2,16 @@
 
 use super::commit::{Built, warn};
 use super::compare::compare;
-use super::located::{Located, Next, base};
+use super::located::{Located, Next};
 use super::policy;
+use super::wanted::Wanted;
 use super::{Rebuild, StoreReport};
 use crate::error::{Error, Kind, Result};
-use crate::format::Format;
-use crate::jobs::list::hex;
-use crate::model::Store;
+use crate::jobs::Set;
+use crate::jobs::list::{hex, sha256_hex};
+use crate::model::{Item, Loss, LossKind, Store};
 use crate::place::{Source, Staging};
-use crate::storeset::{Member, Note, Staged, digest};
+use crate::storeset::{Lost, Member, Note, Record, Staged, digest};
 
 /// Keeps what was built for every store that is to change: all of it, or nothing.
 pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mut Vec<String>) -> Result<()> {
@@ -36,11 +37,12 @@ pub(super) fn keep_all(job: &Rebuild<'_>, built: &mut [Built<'_>], warnings: &mu
     let mut failed = None;
     for (place, digest, next, report) in built.iter_mut().filter(|b| b.2.is_none() && b.3.changed) {
         let Some(staging) = stagings.next() else { break };
-        let note = Note::new(place.made_from(job, digest, report, String::new()), set.clone());
+        let losses = report.losses.iter().map(noted).collect();
+        let note = Note::new(place.made_from(job, digest, report, String::new()), set.clone(), losses);
         match Staged::keep(staging, place.home(), note) {
             Ok(staged) => {
                 report.staged = Some(staged.path());
-                *next = Some(Next::Waiting(staged));
+                *next = Some(Next::Waiting(Box::new(staged)));
             }
             Err(e) => {
                 failed = Some(e);
@@ -80,6 +82,10 @@ fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
     Ok(Member {
         home: std::path::absolute(place.home()).map_err(unread)?,
         path: std::path::absolute(&place.path).map_err(unread)?,
+        pointer: match &place.pointed {
+            Some(pointed) => Some(std::path::absolute(&pointed.settings).map_err(unread)?),
+            None => None,
+        },
         format: place.format.name().to_owned(),
         base: place.base()?,
         next: match source.is_directory() {
@@ -90,9 +96,11 @@ fn member(place: &Located<'_>, staging: &mut Staging) -> Result<Member> {
 }
 
 /// The generation that is kept for this store, where it is to take its place now: `Kind::Busy` where anything has
-/// changed that it was made from, and where it has changed itself.
+/// changed that it was made from, and where it has changed itself. What stops a store from being replaced is asked
+/// again, by today's gates and approvals.
 pub(super) fn take(
     job: &Rebuild<'_>,
+    wanted: &Wanted,
     place: &Located<'_>,
     digest: &[u8; 32],
     report: &mut StoreReport,
@@ -122,11 +130,20 @@ pub(super) fn take(
         let why = format!("it was staged together with {}, which is not named", other.path.display());
         return Err(Error::refused(why).hint(anew));
     }
-    describe(place, &staged, report)?;
-    let dropped = policy::never_dropped(job, report);
-    report.stops = dropped;
-    report.changed = report.stops.is_empty();
-    Ok(if report.changed { Next::Waiting(staged) } else { Next::Refused })
+    let (current, next) = both(place, &staged)?;
+    if let Some(sha256) = distrusted_since(&staged, &next) {
+        return busy(format!(
+            "the certificate {sha256} was distrusted since it was staged; nothing was switched"
+        ));
+    }
+    report.created = place.current.is_none();
+    compare(&current, &next, report);
+    report.notes = wanted.ahead(&current);
+    report.stops = wanted.distrusted_keys(job, &current).collect();
+    report.stops.extend(policy::stops(job, wanted, &current, report));
+    report.losses = staged.note.losses.iter().filter_map(loss).collect();
+    report.changed = report.stops.is_empty() && report.losses.iter().all(|l| place.target.allow.allows(l));
+    Ok(if report.changed { Next::Waiting(Box::new(staged)) } else { Next::Refused })
 }
 
 /// What has come since, if anything.
@@ -145,21 +162,39 @@ fn outdated(job: &Rebuild<'_>, staged: &Staged, digest: &[u8; 32]) -> Option<Str
         .then(|| "what it was made from (bundles, key, options, this program) has changed".to_owned())
 }
 
-/// What the switch changes.
-fn describe(place: &Located<'_>, staged: &Staged, report: &mut StoreReport) -> Result<()> {
+/// The store as it is, and as it is to be.
+fn both(place: &Located<'_>, staged: &Staged) -> Result<(Store, Store)> {
     let read = |source: &Source| place.format.read(source, &place.target.ctx);
     let current = place.current.as_ref().map(read).transpose()?.unwrap_or_default();
     let next = match staged.member().is_some_and(|m| m.next.is_none()) {
         true => read(&Source::open(&staged.path())?)?,
         false => read(&staged.open()?.source()?)?,
     };
-    report.created = place.current.is_none();
-    report.notes.clone_from(&staged.note.record.notes);
-    compare(&current, &next, report);
-    Ok(())
+    Ok((current, next))
 }
 
-/// Whether a member's store is as it was when its set was staged.
-pub(super) fn is_base(member: &Member, format: &dyn Format) -> Result<bool> {
-    Ok(base(&member.path, format)? == member.base)
+/// A certificate of the staged store that a run since then, with whatever bundle, noted as distrusted beside a store of
+/// the set. What was noted before is for the bundle to say again, or not.
+fn distrusted_since(staged: &Staged, next: &Store) -> Option<String> {
+    let records = staged.note.set.iter().filter_map(|m| Record::read(&m.path));
+    let since = records.filter(|r| r.time >= staged.note.record.time);
+    let distrust: Set<String> = since.flat_map(|r| r.distrust).collect();
+    let all = next.entries.iter().flat_map(|e| match &e.item {
+        Item::Key { chain, .. } => chain.iter().map(|l| &l.cert).collect(),
+        _ => e.certificate().into_iter().collect::<Vec<_>>(),
+    });
+    if distrust.is_empty() {
+        return None;
+    }
+    all.map(|c| sha256_hex(c)).find(|h| distrust.contains(h))
+}
+
+fn noted(loss: &Loss) -> Lost {
+    Lost { kind: loss.kind.name().to_owned(), label: loss.label.clone(), detail: loss.detail.clone() }
+}
+
+/// A loss that was noted; of notes that are none, nothing.
+fn loss(lost: &Lost) -> Option<Loss> {
+    let kind = LossKind::ALL.iter().find(|k| k.name() == lost.kind)?;
+    Some(Loss::new(*kind, lost.label.clone().unwrap_or_default(), lost.detail.clone()))
 }
