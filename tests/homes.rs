@@ -493,6 +493,9 @@ fn a_password_of_the_environment_reaches_its_store_alone() {
     assert_eq!(key_of(&homes.path("ann/client.p12")).unwrap().1, 3);
 }
 
+/// Users of the tests below: those above look for processes of theirs.
+const OTHERS: u32 = FIRST + 10_000;
+
 /// Commands that write the store `%/client.p12`, or others beside it, or a file.
 const WRITERS: [&str; 17] = [
     "add %/client.p12 root.crt --label new",
@@ -558,12 +561,12 @@ fn what_root_writes_in_a_home_is_written_by_its_user() {
     }
     let before = snapshot(&homes.machine.path("victim"));
     // Both a link to root's folder, and links to root's stores in a folder of the user's.
-    homes.folder("evil", FIRST + 1);
-    link(homes.machine.path("victim"), &homes.path("evil/mqs"), FIRST + 1);
-    homes.folder("sly/mqs", FIRST + 2);
+    homes.folder("evil", OTHERS + 1);
+    link(homes.machine.path("victim"), &homes.path("evil/mqs"), OTHERS + 1);
+    homes.folder("sly/mqs", OTHERS + 2);
     for name in ["client.p12", "client.kdb", "new.p12", "k.p12", "ann.pem", "new.pem"] {
         let target = if name == "client.kdb" { name } else { "client.p12" };
-        link(homes.machine.path("victim").join(target), &homes.path("sly/mqs").join(name), FIRST + 2);
+        link(homes.machine.path("victim").join(target), &homes.path("sly/mqs").join(name), OTHERS + 2);
     }
     for (n, line) in WRITERS.iter().enumerate() {
         for home in ["evil", "sly"] {
@@ -573,7 +576,7 @@ fn what_root_writes_in_a_home_is_written_by_its_user() {
             assert!(done.status != 0 || line.starts_with("bundle") && home == "sly", "{line}: {}", done.err);
         }
         // And in a folder that is as it should be.
-        let (name, uid) = (format!("u{n}"), FIRST + 10 + n as u32);
+        let (name, uid) = (format!("u{n}"), OTHERS + 10 + n as u32);
         homes.stores(&name, uid);
         if line.starts_with("migrate") {
             std::fs::remove_file(homes.path(&name).join("mqs/client.p12")).unwrap();
@@ -591,26 +594,26 @@ fn what_root_writes_in_a_home_is_written_by_its_user() {
         }
     }
     // A store that root alone can read comes by standard input.
-    homes.stores("fed", FIRST + 3);
+    homes.stores("fed", OTHERS + 3);
     mode(&homes.machine.path("template-ann.p12"), 0o600);
     let from = std::fs::File::open(homes.machine.path("template-ann.p12")).unwrap();
     let mut fed = keyferry();
     fed.args(["convert", "-", "home/fed/mqs/new.p12", "--password", "file:own.pw"]).stdin(from);
     must(fed.current_dir(homes.machine.dir.path()));
-    assert_eq!(homes.path("fed/mqs/new.p12").metadata().unwrap().uid(), FIRST + 3);
+    assert_eq!(homes.path("fed/mqs/new.p12").metadata().unwrap().uid(), OTHERS + 3);
     // Files of root's alone stay root's affair, whoever owns them.
     let lent = homes.machine.path("lent.p12");
     std::fs::copy(homes.machine.path("template-ann.p12"), &lent).unwrap();
-    lchown(&lent, Some(FIRST), Some(FIRST)).unwrap();
+    lchown(&lent, Some(OTHERS), Some(OTHERS)).unwrap();
     homes.machine.ours(&["add", "lent.p12", "root.crt", "--password", "file:own.pw"]);
-    assert_eq!(lent.metadata().unwrap().uid(), FIRST);
+    assert_eq!(lent.metadata().unwrap().uid(), OTHERS);
 }
 
 #[test]
 fn where_nobody_can_be_taken_for_the_owner_nothing_is_written() {
     let Some(homes) = Homes::new() else { return };
     own_password(&homes);
-    let [ann, bob] = [("ann", FIRST), ("bob", FIRST + 1)].map(|(name, uid)| {
+    let [ann, bob] = [("ann", OTHERS), ("bob", OTHERS + 1)].map(|(name, uid)| {
         homes.stores(name, uid);
         homes.machine.text(&format!("home/{name}/mqs"))
     });
@@ -622,7 +625,7 @@ fn where_nobody_can_be_taken_for_the_owner_nothing_is_written() {
     let anybody = homes.machine.path("anybody");
     std::fs::create_dir(&anybody).unwrap();
     mode(&anybody, 0o1777);
-    link(homes.machine.path("victim/client.p12"), &anybody.join("client.p12"), FIRST);
+    link(homes.machine.path("victim/client.p12"), &anybody.join("client.p12"), OTHERS);
     let run = |line: &str, more: &[&str]| {
         let words: Vec<&str> = line.split(' ').collect();
         homes.machine.ends(&[&words[..], &["--password", "file:own.pw"], more].concat())
@@ -658,7 +661,7 @@ fn where_nobody_can_be_taken_for_the_owner_nothing_is_written() {
     std::fs::remove_file(homes.path("ann/mqs/client.p12")).unwrap();
     let done = run("migrate home/ann --to p12", &[]);
     assert_eq!(done.status, 0, "{}", done.err);
-    assert_eq!(homes.path("ann/mqs/client.p12").metadata().unwrap().uid(), FIRST);
+    assert_eq!(homes.path("ann/mqs/client.p12").metadata().unwrap().uid(), OTHERS);
 }
 
 #[test]
@@ -666,7 +669,7 @@ fn who_swaps_links_under_a_single_command_gains_nothing() {
     let Some(homes) = Homes::new() else { return };
     own_password(&homes);
     let seconds: u64 = std::env::var("RACE_SECONDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
-    let evil = FIRST + 66;
+    let evil = OTHERS + 66;
     homes.stores("evil", evil);
     let (victim, home) = (homes.machine.path("victim"), homes.path("evil"));
     std::fs::copy(homes.path("evil/mqs/client.kdb"), victim.join("client.kdb")).unwrap();
