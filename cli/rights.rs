@@ -93,7 +93,7 @@ const COMMANDS: &[(&str, Writes)] = &[
 ];
 
 /// The whole name of a command, and its arguments.
-fn named<'a>(found: &'a ArgMatches) -> (String, &'a ArgMatches) {
+fn named(found: &ArgMatches) -> (String, &ArgMatches) {
     let (mut name, mut at) = (String::new(), found);
     while let Some((part, below)) = at.subcommand() {
         name = if name.is_empty() { part.to_owned() } else { format!("{name} {part}") };
