@@ -1,5 +1,6 @@
 //! Files that the program writes besides stores: whole or not at all, by one rename.
 
+use crate::rights::as_owner_of;
 use formats::{Error, Kind};
 use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
@@ -28,6 +29,15 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> formats::Result<()> {
 
 /// Writes a temporary file beside `path`, to be moved there by `into_place`.
 fn put(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    into_place: &(dyn Fn(NamedTempFile) -> Result<(), PersistError> + Sync),
+) -> std::io::Result<()> {
+    as_owner_of(path, || put_here(path, bytes, mode, into_place))
+}
+
+fn put_here(
     path: &Path,
     bytes: &[u8],
     mode: u32,

@@ -15,6 +15,7 @@ mod parquet;
 mod place;
 mod rebuilt;
 mod report;
+mod rights;
 mod secrets;
 mod sets;
 mod status;

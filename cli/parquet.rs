@@ -2,6 +2,7 @@
 //! of the JSON form; `docs/inventory.md` describes them.
 
 use crate::error::Result;
+use crate::rights::as_owner_of;
 use formats::jobs::list::Row;
 use formats::query::time;
 use formats::{Error, Kind};
@@ -85,7 +86,8 @@ impl Inventory {
         name.push(target.file_name().unwrap_or_default());
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = target.with_file_name(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
+        let open = || OpenOptions::new().write(true).create_new(true).open(&temporary);
+        let file = as_owner_of(target, open);
         let file = file.map_err(|e| {
             Error::new(Kind::Write, "the inventory can't be written").caused_by(e).in_file(target)
         })?;
@@ -110,7 +112,7 @@ impl Inventory {
         if let Some(writer) = self.writer.take() {
             writer.close().map_err(|e| failed(&self.target, e))?;
         }
-        let renamed = std::fs::rename(&self.temporary, &self.target);
+        let renamed = as_owner_of(&self.target, || std::fs::rename(&self.temporary, &self.target));
         Ok(renamed.map_err(|e| {
             Error::new(Kind::Write, "the inventory can't be given its name")
                 .caused_by(e)
@@ -132,7 +134,7 @@ impl Inventory {
 impl Drop for Inventory {
     fn drop(&mut self) {
         // Gone already where it was completed.
-        let _ = std::fs::remove_file(&self.temporary);
+        let _ = as_owner_of(&self.target, || std::fs::remove_file(&self.temporary));
     }
 }
 

@@ -85,6 +85,7 @@ enum State {
 /// All passwords of one command.
 pub struct Passwords<'a> {
     ui: &'a Ui,
+    opened: &'a [(PathBuf, File)],
     slots: Vec<Slot>,
     stores: Vec<(Option<String>, usize)>,
     keys: Vec<(Option<String>, usize)>,
@@ -105,14 +106,25 @@ pub struct Given<'a> {
     pub to_password: Option<&'a str>,
     /// `--key-password`
     pub key_password: &'a [String],
+    /// Files of passwords that were opened before: with rights that are given up.
+    pub opened: &'a [(PathBuf, File)],
+}
+
+/// The file that a password is to be read from, by `[NAME=]SPEC`.
+pub fn file_of(text: &str) -> Option<PathBuf> {
+    match parse_scoped(text)?.1 {
+        Spec::File(path) | Spec::Stash(path) => Some(path),
+        _ => None,
+    }
 }
 
 impl<'a> Passwords<'a> {
     /// Parses every SPEC and opens what is to be read. `stores` are those that the command line names;
     /// with `any_store` others may turn up later (trees of folders).
-    pub fn new(ui: &'a Ui, given: Given<'_>, stores: &[&StoreArg], any_store: bool) -> Result<Self> {
+    pub fn new(ui: &'a Ui, given: Given<'a>, stores: &[&StoreArg], any_store: bool) -> Result<Self> {
         let mut all = Passwords {
             ui,
+            opened: given.opened,
             slots: Vec::new(),
             stores: Vec::new(),
             keys: Vec::new(),
@@ -246,7 +258,14 @@ impl<'a> Passwords<'a> {
         if let Some(at) = self.slots.iter().position(|s| s.spec == spec) {
             return Ok(at);
         }
-        let file = open(&spec)?;
+        let before = match &spec {
+            Spec::File(path) | Spec::Stash(path) => self.opened.iter().find(|(p, _)| p == path),
+            _ => None,
+        };
+        let file = match before {
+            Some((path, file)) => Some(file.try_clone().map_err(|e| unopened(path, e))?),
+            None => open(&spec)?,
+        };
         self.warn_about(&spec, file.as_ref());
         self.slots.push(Slot { spec, state: Mutex::new(State::Waiting(file)) });
         Ok(self.slots.len() - 1)
@@ -330,8 +349,12 @@ fn open(spec: &Spec) -> formats::Result<Option<File>> {
     };
     match File::open(&path).or_else(|e| duplicate(spec).ok_or(e)) {
         Ok(file) => Ok(Some(file)),
-        Err(e) => Err(Error::password("the password can't be read").caused_by(e).in_file(&path)),
+        Err(e) => Err(unopened(&path, e)),
     }
+}
+
+fn unopened(path: &Path, e: std::io::Error) -> Error {
+    Error::password("the password can't be read").caused_by(e).in_file(path)
 }
 
 /// A descriptor that can't be opened by name (a socket, a pipe of another user) is fetched from ourselves.
@@ -708,7 +731,7 @@ mod tests {
     }
 
     fn given<'a>(password: &'a [String], to: Option<&'a str>, key: &'a [String]) -> Given<'a> {
-        Given { password, to_password: to, key_password: key }
+        Given { password, to_password: to, key_password: key, opened: &[] }
     }
 
     fn store(text: &str) -> StoreArg {

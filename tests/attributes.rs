@@ -1,7 +1,7 @@
 //! What a store has beside its content, in every format that a client's store may have: owner, mode, access list,
 //! attributes, links to it and from it.
 
-use crate::support::{keyferry, must, scratch, testdata};
+use crate::support::{keyferry, must, run, scratch, testdata};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -119,6 +119,29 @@ fn every_format_keeps_what_the_store_has_and_no_rights_of_programs() {
             assert_eq!(attribute(&file, "security.capability"), None, "{name}");
         }
     }
+}
+
+/// Those of NFSv4 are asked for whether they are listed or not. There is no such server here, so the system's answer is
+/// made up.
+#[test]
+fn an_access_list_that_cant_be_kept_stops_the_update() {
+    let place = Place::new("client.p12");
+    let before = std::fs::read(place.path("client.p12")).unwrap();
+    let traced = |error: &str| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", "trace=fgetxattr", "-e"]);
+        strace.arg(format!("inject=fgetxattr:error={error}"));
+        let plain = place.rebuild("client.p12");
+        strace.arg(plain.get_program()).args(plain.get_args()).current_dir(place.dir.path());
+        run(strace.env("KEYFERRY_PASSWORD", "demo-only"))
+    };
+    let refused = traced("EIO");
+    assert_eq!(refused.status, 7, "{}{}", refused.out, refused.err);
+    assert!(refused.err.contains("attributes can't be read"), "{}", refused.err);
+    assert_eq!(std::fs::read(place.path("client.p12")).unwrap(), before);
+    // Where there are none, all is well.
+    let done = traced("EOPNOTSUPP");
+    assert_eq!(done.status, 0, "{}{}", done.out, done.err);
 }
 
 #[test]

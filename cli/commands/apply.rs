@@ -132,6 +132,7 @@ fn alone(state: &Path) -> Result<std::fs::File> {
             .hint("state = … in the configuration names another")
             .in_file(state)
     };
+    crate::rights::keeps_out_others(state)?;
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(state).map_err(failed)?;
     let file =
         std::fs::File::options().create(true).append(true).open(state.join("apply.lock")).map_err(failed)?;

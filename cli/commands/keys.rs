@@ -277,19 +277,22 @@ fn write_public(path: &Path, bytes: &[u8]) -> formats::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |e| Error::io(Kind::Write, "can't be written", e);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // What a run that was killed has left. The lock tells others that this one is alive.
-    clear_leftovers(path);
     let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    let mut file = tempfile::Builder::new()
-        .prefix(&prefix)
-        .suffix(".tmp")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    let write = || {
+        // What a run that was killed has left. The lock tells others that this one is alive.
+        clear_leftovers(path);
+        let mut file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(".tmp")
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(folder)?;
+        let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    crate::rights::as_owner_of(path, write).map_err(failed)
 }
 
 /// Keeps what a change of a store came to, for after it.

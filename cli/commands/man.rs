@@ -2,6 +2,7 @@
 
 use super::Program;
 use crate::error::Result;
+use crate::files::{PUBLIC, write};
 use clap::Command;
 use formats::{Error, Kind};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
         let path = args.dir.join(format!("{name}.1"));
-        std::fs::write(&path, page).map_err(|e| failed(&path, e))?;
+        write(&path, &page, PUBLIC)?;
         program.ui.note(&path.display().to_string());
     }
     Ok(())

@@ -201,6 +201,9 @@ impl Run<'_> {
         if arg.is_stdio() {
             return Err(Failure::usage("a store that is moved must be a file"));
         }
+        if store.found {
+            crate::rights::mine(&self.program.global, &arg.path)?;
+        }
         let source = arg.open()?;
         let format = arg.format.map_or_else(|| formats::detect(&source.probe()?), Ok);
         let format = format.map_err(|e| e.in_file(&arg.path))?;

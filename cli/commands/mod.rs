@@ -60,6 +60,8 @@ use crate::secrets::{Given, Passwords, VARIABLE};
 use crate::ui::{Color, Ui};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use formats::{Budget, FORMATS, Rng, Session};
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// One command: how its arguments are declared, and what runs.
@@ -155,6 +157,10 @@ pub struct Global {
     #[arg(long, short, global = true, help_heading = "Output")]
     pub quiet: bool,
 
+    /// As root: keep root's rights for a store in another user's folder, instead of taking that user's
+    #[arg(long, global = true, help_heading = "Output")]
+    pub as_root: bool,
+
     /// Write the same bytes for the same input: time from SOURCE_DATE_EPOCH, salts that can be foreseen
     #[arg(long, global = true, help_heading = "Output")]
     pub reproducible: bool,
@@ -166,6 +172,8 @@ pub struct Program {
     pub ui: Ui,
     /// The options of every command.
     pub global: Global,
+    /// Files of passwords, opened before root's rights were given up.
+    pub opened: Vec<(PathBuf, File)>,
 }
 
 impl Program {
@@ -204,6 +212,7 @@ impl Program {
             password: &self.global.password,
             to_password: self.global.to_password.as_deref(),
             key_password: &self.global.key_password,
+            opened: &self.opened,
         }
     }
 
@@ -298,8 +307,8 @@ pub fn main() -> ExitCode {
     let named = |e: &Entry| first.as_deref().is_some_and(|f| f == e.name);
     let version = first.as_deref().is_some_and(|f| f == "--version" || f == "-V");
     let line = command(|e| named(e) || !(version || COMMANDS.iter().any(named)));
-    let found = match line.try_get_matches() {
-        Ok(found) => found,
+    let line = match line.try_get_matches() {
+        Ok(line) => line,
         Err(e) => {
             let failure = Failure::Clap(e);
             // `--color` and `--quiet` are not known when the command line can't be read.
@@ -307,21 +316,31 @@ pub fn main() -> ExitCode {
             return ExitCode::from(failure.status());
         }
     };
-    let global = match Global::from_arg_matches(&found) {
+    let global = match Global::from_arg_matches(&line) {
         Ok(global) => global,
         Err(e) => e.exit(),
     };
-    let program = Program { ui: Ui::new(global.color, global.quiet), global };
-    let entry =
-        found.subcommand().and_then(|(name, m)| COMMANDS.iter().find(|e| e.name == name).zip(Some(m)));
+    let ui = Ui::new(global.color, global.quiet);
+    let (taken, opened) = match crate::rights::take(&ui, &global, &line) {
+        Ok(taken) => taken,
+        Err(failure) => return ended(&ui, &failure),
+    };
+    let program = Program { ui, global, opened };
+    let entry = line.subcommand().and_then(|(name, m)| COMMANDS.iter().find(|e| e.name == name).zip(Some(m)));
     let Some((entry, found)) = entry else { return ExitCode::from(2) };
     match (entry.run)(&program, found) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.report(&program.ui);
-            ExitCode::from(failure.status())
+            let status = ended(&program.ui, &failure);
+            taken.explain(&program.ui, &failure);
+            status
         }
     }
+}
+
+fn ended(ui: &Ui, failure: &Failure) -> ExitCode {
+    failure.report(ui);
+    ExitCode::from(failure.status())
 }
 
 #[cfg(test)]

@@ -260,6 +260,9 @@ impl Job<'_> {
     }
 
     fn take(&self, found: &Found, argument: Option<&StoreArg>) -> Result {
+        if argument.is_none() {
+            crate::rights::mine(&self.program.global, &found.path)?;
+        }
         let secrets: Box<dyn Secrets> = match argument {
             Some(store) => Box::new(self.passwords.of(store)),
             None => self.args.tree.secrets_of(self.passwords, &found.path, found.format),

@@ -4,13 +4,14 @@ use super::Program;
 use super::check::{Look, Looked, summary};
 use super::tree::TreeOptions;
 use crate::error::{Failure, Result};
+use crate::files::{PRIVATE, write};
 use crate::report::{Inventory, MARK, StoreSeen, page};
 use crate::time::span;
+use formats::Error;
 use formats::jobs::check::{Asked, Finding};
 use formats::place::path_text;
-use formats::{Error, Kind};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Write a page about all stores below folders
@@ -79,7 +80,7 @@ pub fn run(program: &Program, args: &Args) -> Result {
         }
         Ok(())
     })?;
-    write(&args.html, page(&inventory).as_bytes()).map_err(|e| e.in_file(&args.html))?;
+    write(&args.html, page(&inventory).as_bytes(), PRIVATE)?;
     let findings: Vec<Finding> = inventory.stores.into_iter().flat_map(|s| s.findings).collect();
     program.ui.note(&summary(&findings));
     if outcome.failed.is_some() || outcome.incomplete { Err(Failure::Incomplete) } else { Ok(()) }
@@ -104,20 +105,4 @@ fn replaceable(path: &Path) -> Result {
             }
         }
     }
-}
-
-/// By one rename, so that nobody sees half a page.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |what: &'static str| move |e: std::io::Error| Error::io(Kind::Write, what, e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temp = tempfile::Builder::new()
-        .prefix(".report.")
-        .suffix(".tmp")
-        // The library makes it with mode 0600.
-        .tempfile_in(folder)
-        .map_err(failed("can't create a temporary file beside it"))?;
-    temp.write_all(bytes).map_err(failed("can't be written"))?;
-    temp.as_file().sync_all().map_err(failed("can't be written"))?;
-    temp.persist(path).map_err(|e| failed("can't be replaced")(e.error))?;
-    Ok(())
 }

@@ -25,6 +25,8 @@ pub struct Ended {
 
 /// What it left running may hold its streams open; for so long that is waited for.
 const LEFT: Duration = Duration::from_millis(200);
+/// An answer is on its way when its program has ended, and on a busy machine it takes more than a moment until it is read.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// Waits for `child` for at most `limit`, then kills it with the group that it leads.
 pub fn finish(mut child: Child, kept: [Kept; 2], limit: Duration) -> std::io::Result<Ended> {
@@ -55,10 +57,15 @@ pub fn finish(mut child: Child, kept: [Kept; 2], limit: Duration) -> std::io::Re
             }
         }
     };
-    if status.is_none() {
-        kill(&mut child);
-    }
-    while let Ok((at, bytes)) = receiver.recv_timeout(LEFT) {
+    let patience = match status {
+        Some(_) if matches!(kept, [Kept::AtMost(_), _]) => ANSWERED,
+        Some(_) => LEFT,
+        None => {
+            kill(&mut child);
+            LEFT
+        }
+    };
+    while let Ok((at, bytes)) = receiver.recv_timeout(patience) {
         put(&mut streams, at, bytes);
     }
     Ok(Ended { status, streams })
@@ -93,4 +100,23 @@ fn kill(child: &mut Child) {
     let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn an_answer_is_waited_for_when_its_program_has_ended() {
+        let late = "(sleep 0.5; echo late) & exit 0";
+        for (kept, wanted) in [(Kept::AtMost(99), "late\n"), (Kept::First(99), "")] {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", late]).stdout(Stdio::piped()).stderr(Stdio::null());
+            let ended =
+                finish(shell.spawn().expect("a shell"), [kept; 2], Duration::from_secs(20)).expect("an end");
+            assert!(ended.status.is_some_and(|s| s.success()));
+            assert_eq!(String::from_utf8_lossy(&ended.streams[0]), wanted);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! walk     what a pattern finds and whose it is, without following anybody astray
+//! whose    whose a path is that a command writes to
 //! user     the rights of another user, for a look or for good
 //! plan     configuration → sets
 //! order    a set and what to make of it, as JSON from the program to a worker, and its answer
@@ -16,6 +17,7 @@ mod hook;
 pub mod order;
 pub mod plan;
 pub mod run;
-mod user;
+pub mod user;
 mod walk;
+pub mod whose;
 pub mod work;

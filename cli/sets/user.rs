@@ -78,6 +78,12 @@ impl Owner {
         Ok(set_thread_groups(&groups)?)
     }
 
+    /// Does `what` with the user's rights, and waits for it.
+    pub fn lends<T: Send>(&self, what: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+        let did = std::thread::scope(|s| s.spawn(|| self.lend().map(|()| what())).join());
+        did.unwrap_or_else(|_| Err(std::io::Error::other("the look was broken off")))
+    }
+
     /// Does `what` with the user's rights, in a thread of its own that may be left behind.
     pub fn does<T: Send + 'static>(
         self,

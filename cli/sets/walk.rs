@@ -18,7 +18,7 @@ use std::time::Duration;
 /// A home that doesn't answer for so long is left out.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// As many links as Linux itself follows.
-const LINKS: u8 = 40;
+pub(super) const LINKS: u8 = 40;
 
 /// What was found.
 pub struct Found {
@@ -263,22 +263,22 @@ impl Realm {
     }
 }
 
-fn top() -> rustix::io::Result<OwnedFd> {
+pub(super) fn top() -> rustix::io::Result<OwnedFd> {
     openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// What the system says of a descriptor.
-struct Stat {
-    uid: u32,
-    gid: u32,
-    kind: FileType,
+pub(super) struct Stat {
+    pub uid: u32,
+    pub gid: u32,
+    pub kind: FileType,
     /// By its group or by everybody.
-    writable: bool,
-    sticky: bool,
+    pub writable: bool,
+    pub sticky: bool,
 }
 
 /// Of a mount whose server is gone: what is known of it already.
-fn stat(fd: BorrowedFd<'_>) -> rustix::io::Result<Stat> {
+pub(super) fn stat(fd: BorrowedFd<'_>) -> rustix::io::Result<Stat> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let wanted = StatxFlags::UID | StatxFlags::GID | StatxFlags::MODE | StatxFlags::TYPE;
     let (uid, gid, mode) = match statx(fd, "", flags, wanted) {
@@ -328,7 +328,12 @@ fn is_match(part: &str, name: &str) -> bool {
 }
 
 /// Opens what is at `path` below `fd`, within `bounds` if there are any.
-fn open(fd: BorrowedFd<'_>, path: &Path, flags: OFlags, bounds: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open(
+    fd: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    bounds: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
     if bounds.is_empty() {
         return openat(fd, path, flags, Mode::empty());
@@ -377,11 +382,11 @@ fn plain(path: &Path) -> Option<Vec<String>> {
     Some(parts)
 }
 
-fn refused(why: &'static str, path: &Path) -> Error {
+pub(super) fn refused(why: &'static str, path: &Path) -> Error {
     Error::refused(why).in_file(path)
 }
 
-fn unseen(e: Errno, path: &Path) -> Error {
+pub(super) fn unseen(e: Errno, path: &Path) -> Error {
     cannot_look(e.into(), path)
 }
 

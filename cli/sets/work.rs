@@ -39,7 +39,7 @@ fn carry_out(program: &Program, order: &Order, answer: &mut Answer) -> Result {
     let named: Vec<&StoreArg> = stores.iter().chain(key.as_ref().map(|(arg, _)| arg)).collect();
     let key_source = key.as_ref().map(|(arg, _)| arg.open()).transpose()?;
     let session = program.session()?;
-    let given = Given { password: &given, to_password: None, key_password: &[] };
+    let given = Given { password: &given, to_password: None, key_password: &[], opened: &[] };
     let passwords = Passwords::new(&program.ui, given, &named, false)?;
     let secrets: Vec<_> =
         stores.iter().map(|s| if s.path.exists() { passwords.of(s) } else { passwords.of_new(s) }).collect();

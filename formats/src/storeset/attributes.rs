@@ -15,6 +15,12 @@ const NOT_KEPT: [&[u8]; 3] = [b"security.capability", b"security.ima", b"securit
 /// An access list. A new file may have got one from its folder.
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
+/// The access list of a file on NFSv4, which servers translate into their own. Clients list it only where the server
+/// says that it has such lists.
+const NFS_LIST: &[u8] = b"system.nfs4_acl";
+/// What is to be audited there: for the system's own policy, and for those alone who may read it.
+const NFS_AUDIT: &[u8] = b"system.nfs4_sacl";
+
 /// Gives `new` the owner, the extended attributes (access lists and security labels among them) and the
 /// mode of `current`; not its setuid, setgid and sticky bits, nor its capabilities. Refuses where the owner would change and can't be kept.
 ///
@@ -25,6 +31,10 @@ pub(super) fn copy(current: &File, new: &File) -> Result<()> {
         fchown(new, Some(want.uid()), Some(want.gid())).map_err(|e| owner_error(&want, e))?;
     }
     copy_xattrs(current, new)?;
+    // On NFSv4 an access list has brought the mode along, and setting it once more would change that list.
+    if meta(new)?.mode() & 0o777 == want.mode() & 0o777 {
+        return Ok(());
+    }
     new.set_permissions(Permissions::from_mode(want.mode() & 0o777))
         .map_err(|e| failed("the mode can't be set", e))
 }
@@ -55,13 +65,16 @@ fn copy_xattrs(current: &File, new: &File) -> Result<()> {
         }
     }
     let mut value = vec![0; XATTR_LIMIT];
-    for name in names() {
+    let unlisted = Some(NFS_LIST).filter(|list| !names().any(|n| n == *list));
+    for name in names().chain(unlisted) {
         // Labels of the system's own policy are the system's to give.
-        let policy = name.starts_with(b"security.");
+        let policy = name.starts_with(b"security.") || name == NFS_AUDIT;
         let size = match fgetxattr(current, name, value.as_mut_slice()) {
             Ok(size) => size.min(XATTR_LIMIT),
             Err(Errno::NODATA) => continue,
             Err(_) if policy => continue,
+            // Another file system.
+            Err(Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) if Some(name) == unlisted => continue,
             Err(e) => return Err(unreadable(e)),
         };
         match fsetxattr(new, name, &value[..size], XattrFlags::empty()) {

@@ -2,12 +2,14 @@
 
 use super::{attributes, folder, temp_prefix};
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, readlinkat, renameat_with};
 use rustix::io::Errno;
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 use zeroize::Zeroizing;
 
@@ -24,6 +26,29 @@ pub(super) fn look(path: &Path) -> Result<Option<Metadata>> {
             Err(Error::io(Kind::Read, what, e).in_file(path))
         }
     }
+}
+
+/// Where a link leads that is at `path`; `None` where there is none. In a folder where everybody can put things, links
+/// of others are refused, as Linux does it where it is told to (fs.protected_symlinks): but that it asks only when it
+/// follows one itself.
+pub(super) fn link(path: &Path) -> Result<Option<PathBuf>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // What can't be looked at is told by who looks for more.
+    let Ok(at) = openat(CWD, path, flags, Mode::empty()).map(File::from) else { return Ok(None) };
+    let Some(link) = at.metadata().ok().filter(Metadata::is_symlink) else { return Ok(None) };
+    if let Ok(around) = folder(path).metadata() {
+        let anybody = around.mode() & 0o1002 == 0o1002;
+        let trusted = [rustix::process::geteuid().as_raw(), around.uid()];
+        if anybody && !trusted.contains(&link.uid()) {
+            return Err(Error::refused(
+                "is a link of another user's, in a folder where everybody can put things",
+            )
+            .hint("name what it leads to, where that is meant"));
+        }
+    }
+    let target = readlinkat(&at, "", Vec::new())
+        .map_err(|e| Error::io(Kind::Read, "is a link that can't be read", e.into()).in_file(path))?;
+    Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes()))))
 }
 
 /// Gives `from` a second name, which must be free: a hard link, or a whole copy where the file system (or

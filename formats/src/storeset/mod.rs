@@ -82,10 +82,10 @@ pub fn resolve(store: &Path) -> Result<PathBuf> {
             Some(name) => path.with_file_name(name),
             None => path.canonicalize().map_err(|_| no("names no file"))?,
         };
-        match std::fs::read_link(&path) {
-            Ok(target) => path = folder(&path).join(target),
+        match files::link(&path)? {
+            Some(target) => path = folder(&path).join(target),
             // No link, or nothing there.
-            Err(_) => {
+            None => {
                 let kind = files::look(&path)?.map(|m| m.file_type());
                 return match kind {
                     Some(k) if !k.is_file() && !k.is_dir() => Err(no("is not a file")),
