@@ -171,7 +171,7 @@ fn passwords(global: &Global) -> Vec<(PathBuf, File)> {
 fn one_owner(paths: &[PathBuf], folders_too: bool) -> formats::Result<Option<(Owner, PathBuf)>> {
     let (mut own, mut other): (bool, Option<(Owner, PathBuf)>) = (false, None);
     for path in paths {
-        let here = match whose(path).map_err(|e| e.hint(AS_ROOT))? {
+        let here = match whose(path).map_err(|e| e.hint_too(AS_ROOT))? {
             // What is found in it is looked at when it is found.
             Whose::Shared if folders_too && path.is_dir() => None,
             Whose::Shared => return Err(shared(path)),
