@@ -171,7 +171,7 @@ fn passwords(global: &Global) -> Vec<(PathBuf, File)> {
 fn one_owner(paths: &[PathBuf], folders_too: bool) -> formats::Result<Option<(Owner, PathBuf)>> {
     let (mut own, mut other): (bool, Option<(Owner, PathBuf)>) = (false, None);
     for path in paths {
-        let here = match whose(path).map_err(|e| e.hint_too(AS_ROOT))? {
+        let here = match whose(path).map_err(|e| unknown(path, &e))? {
             // What is found in it is looked at when it is found.
             Whose::Shared if folders_too && path.is_dir() => None,
             Whose::Shared => return Err(shared(path)),
@@ -193,6 +193,15 @@ fn one_owner(paths: &[PathBuf], folders_too: bool) -> formats::Result<Option<(Ow
 }
 
 const AS_ROOT: &str = "--as-root works with root's rights all the same";
+
+/// A folder on the way is at fault; the store is what the command is about.
+fn unknown(path: &Path, e: &Error) -> Error {
+    let known = Error::new(e.kind(), format!("whose it is can't be told: {e}")).in_file(path);
+    match e.hint_text() {
+        Some(hint) => known.hint(format!("{hint}; {AS_ROOT}")),
+        None => known.hint(AS_ROOT),
+    }
+}
 
 fn shared(path: &Path) -> Error {
     Error::refused("is in a folder of root's that others can write into: they could lead root astray")

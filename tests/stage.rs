@@ -943,6 +943,23 @@ fn keytool_finds(jks: &Path) -> BTreeSet<String> {
     lines.map(|(_, hash)| hash.trim().replace(':', "").to_lowercase()).collect()
 }
 
+/// The labels that certutil finds in an NSS database, where it finds the key too.
+fn certutil_finds(machine: &Machine, folder: &str) -> Vec<String> {
+    let certutil = |what: &str| {
+        let database = format!("sql:{}", machine.text(folder));
+        must(Command::new("certutil").args([what, "-d", &database, "-f", &machine.text("pw")])).out
+    };
+    assert!(certutil("-K").contains("ann"));
+    let listed = certutil("-L");
+    let lines = listed.lines().skip_while(|l| !l.contains("SSL,S/MIME")).skip(1);
+    let mut labels: Vec<String> = lines
+        .filter_map(|l| l.trim_end().rsplit_once(' '))
+        .map(|(label, _)| label.trim_end().to_owned())
+        .collect();
+    labels.sort();
+    labels
+}
+
 /// Whoever reads the settings file once, and then takes its time, has both stores of one generation.
 #[test]
 fn programs_that_start_meanwhile_never_mix_generations() {
@@ -984,9 +1001,9 @@ fn programs_that_start_meanwhile_find_whole_stores() {
     if without_gskit() {
         return;
     }
-    let machine = with_set(&["client.kdb", "client.p12"], &["ann", "bob"]);
+    let machine = with_set(&["client.kdb", "client.p12", "nss:nssdb"], &["ann", "bob"]);
     machine.ours(&["stash", "client.kdb", "--password", SPEC]);
-    let rules = ["client.kdb", "client.p12"].map(|s| machine.rule(s, "")).concat();
+    let rules = ["client.kdb", "client.p12", "nssdb"].map(|s| machine.rule(s, "")).concat();
     machine.configure("gates = { new_cas = false, max_removed_percent = 100 }", &rules);
     let reads = AtomicUsize::new(0);
     let done = AtomicBool::new(false);
@@ -998,6 +1015,9 @@ fn programs_that_start_meanwhile_find_whole_stores() {
                 openssl.args(["pkcs12", "-nodes", "-passin", "pass:client-password", "-in"]);
                 let out = must(openssl.arg(machine.path("client.p12"))).out;
                 assert!(out.contains("PRIVATE KEY") && out.contains("CN = ann"), "{out}");
+                let labels = certutil_finds(&machine, "nssdb");
+                let whole = labels == ["ann", "bob"] || labels == ["Root", "ann", "cy"];
+                assert!(whole, "certutil found {labels:?}");
                 reads.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -157,13 +157,13 @@ pub struct Global {
     #[arg(long, short, global = true, help_heading = "Output")]
     pub quiet: bool,
 
-    /// As root: keep root's rights for a store in another user's folder, instead of taking that user's
-    #[arg(long, global = true, help_heading = "Output")]
-    pub as_root: bool,
-
     /// Write the same bytes for the same input: time from SOURCE_DATE_EPOCH, salts that can be foreseen
     #[arg(long, global = true, help_heading = "Output")]
     pub reproducible: bool,
+
+    /// As root: keep root's rights for a store in another user's folder, instead of taking that user's
+    #[arg(long, global = true, help_heading = "Rights")]
+    pub as_root: bool,
 }
 
 /// What every command works with.

@@ -194,14 +194,6 @@ impl Error {
         self
     }
 
-    /// Says what else can be done.
-    #[must_use]
-    pub fn hint_too(mut self, more: &str) -> Self {
-        let hint = self.inner.hint.take().map_or_else(|| more.to_owned(), |first| format!("{first}; {more}"));
-        self.inner.hint = Some(hint.into());
-        self
-    }
-
     /// Keeps the error that caused this one.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -76,7 +76,7 @@ impl Format for DerFile {
     ) -> Result<Vec<Loss>> {
         let [entry] = &store.entries[..] else {
             return Err(Error::refused(format!("a DER file holds one object, not {}", store.entries.len()))
-                .hint("choose one with --label, or write pem, which holds all"));
+                .hint("choose one with convert --label, or write pem, which holds all"));
         };
         let lose = |kind, detail: &str| Loss::new(kind, entry.label_text(), detail);
         let mut losses = Vec::new();
