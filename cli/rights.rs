@@ -108,7 +108,7 @@ impl Writes {
             let raw = found.try_get_raw(id).ok().flatten();
             raw.into_iter().flatten().map(OsStr::to_owned).collect()
         };
-        let mut values = match self {
+        let values = match self {
             Writes::NoStore => Vec::new(),
             Writes::Stores(ids) => ids.iter().flat_map(|id| values(id)).collect(),
             Writes::FirstUnless(id, others) => {
@@ -121,7 +121,7 @@ impl Writes {
                 all
             }
         };
-        let stores = values.drain(..).map(|v| StoreArg::parse(&v));
+        let stores = values.into_iter().map(|v| StoreArg::parse(&v));
         stores.filter(|s| !s.is_stdio()).map(|s| s.path).collect()
     }
 }

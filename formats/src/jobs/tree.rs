@@ -116,7 +116,11 @@ fn work_and_report<T>(
     loop {
         match walk.next() {
             Next::Paths(paths) => order.take(made(paths))?,
-            Next::Later => from_others.recv().map_or(Ok(()), |made| order.take(made))?,
+            Next::Later => match from_others.recv() {
+                Ok(made) => order.take(made)?,
+                // The others have ended, though something of theirs is awaited: the scope tells why.
+                Err(_) => break,
+            },
             Next::End => break,
         }
         from_others.try_iter().try_for_each(|made| order.take(made))?;
