@@ -180,8 +180,8 @@ fn status(
         staged: waits.as_ref().map(Staged::from),
         interrupted: waits.and_then(|w| w.interrupted),
         held: record.as_ref().is_some_and(|r| r.hold.is_some()),
+        last_update: record.as_ref().and_then(|r| serde_json::to_value(r).ok()),
         notes: record.map(|r| r.notes).unwrap_or_default(),
-        last_update: last_update(path),
     };
     (status, read.or(listed).or(looked))
 }
@@ -245,13 +245,6 @@ fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Re
 
 /// What the last update noted beside the store. Advice for people; nothing depends on it, so what can't be
 /// read is as good as absent.
-fn last_update(path: &Path) -> Option<Value> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".update.json");
-    let text = std::fs::read(name).ok()?;
-    serde_json::from_slice(&text).ok().filter(Value::is_object)
-}
-
 /// Prints it for people.
 pub fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
     let format = status.content.as_ref().map_or("unreadable", |c| &c.format);

@@ -450,10 +450,17 @@ fn a_settings_file_is_switched_for_all_its_stores_at_once() {
     assert_eq!(machine.apply(&[]).status, 0);
     assert_eq!(led(&machine), [["Root", "ann", "bob", "cy"]; 2]);
 
-    // What a hook refuses leaves nothing behind.
+    // What a hook refuses is led to no more. A program that was just started may still open it: it stays as long as
+    // old generations do.
     let (now, there) = (conf(&machine), generations(&machine));
     machine.publish(&["ann"], &[]);
-    configure_pointer(&machine, "after = [[\"/bin/false\"]]");
+    for refused in 1..3 {
+        configure_pointer(&machine, "after = [[\"/bin/false\"]]");
+        assert_eq!(machine.apply(&[]).status, 7);
+        assert_eq!(conf(&machine), now);
+        assert_eq!(generations(&machine).len(), there.len() + 2 * refused);
+    }
+    configure_pointer(&machine, "after = [[\"/bin/false\"]]\nretention = \"0s\"");
     assert_eq!(machine.apply(&[]).status, 7);
     assert_eq!((conf(&machine), generations(&machine)), (now.clone(), there.clone()));
     // Nor does a kill before the one rename; after it, it is done.

@@ -67,7 +67,9 @@ pub fn edit(job: &Edit<'_>) -> Result<Edited> {
 fn locked(job: &Edit<'_>) -> Result<Edited> {
     let path = storeset::resolve(job.path)?;
     // Before anything is put beside a folder that is no store of ours, or beside nothing.
-    let source = Source::open(&path)?;
+    let there = storeset::is_there(&path)?;
+    let unopened = |e: Error| if there { e } else { e.hint("keyferry create makes a new store") };
+    let source = Source::open(&path).map_err(unopened)?;
     let folder = source.is_directory();
     if folder && in_place_of(job, &source)?.is_none() {
         storeset::replaceable(&path)?;

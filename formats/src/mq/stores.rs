@@ -144,13 +144,14 @@ fn value(before: &OsString, folder: &Path, to: &Path, pointer: &Pointer) -> Resu
     }
     let with_extension = had.extension().is_some_and(|e| e.eq_ignore_ascii_case(pointer.format));
     let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
-    let named = if is_own && !with_extension { to.with_extension("") } else { to.clone() };
-    let beside = |p: &Path| p.parent().map(whole);
-    let relative = had.is_relative() && beside(&folder.join(had)) == beside(&to);
-    Ok(match named.file_name().filter(|_| relative) {
-        Some(name) => had.with_file_name(name).into(),
-        None => named.into(),
-    })
+    let named = if is_own && !with_extension { to.with_extension("") } else { to };
+    // From the nearest folder on the way there that leads to both.
+    let rest = |at: &Path| {
+        let parent = named.parent().map(whole)?;
+        Some(parent.strip_prefix(whole(&folder.join(at))).ok()?.join(named.file_name()?))
+    };
+    let mut ways = had.ancestors().skip(1).filter(|_| had.is_relative());
+    Ok(ways.find_map(|at| Some(at.join(rest(at)?))).unwrap_or(named).into())
 }
 
 /// A path that can be compared: links followed as far as there is something.

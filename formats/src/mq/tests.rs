@@ -117,6 +117,21 @@ fn values_keep_their_manner() {
     assert_eq!(conf("/f/j.jks", "/g/n.p12"), Ok("cms.keystore = /k/a\njks.keystore = /g/n.p12\n".into()));
     assert_eq!(conf("/k/other.kdb", "/k/2/a.kdb"), Ok("cms.keystore = /k/a\njks.keystore = j\n".into()));
     assert_eq!(conf("/k/a.kdb", "/k/a.p12"), Err(Kind::Refused));
+    let relative = |value: &str, from: &str, to: &str| {
+        let text = format!("cms.keystore = {value}\n");
+        pointed("keystore.conf", &text, from, to).map(|t| t.trim_end().replace("cms.keystore = ", ""))
+    };
+    for (value, from, to, now) in [
+        ("a", "/f/a.kdb", "/f/a.kdb.gen-1/a.kdb", "a.kdb.gen-1/a"),
+        ("a.kdb.gen-1/a", "/f/a.kdb.gen-1/a.kdb", "/f/a.kdb.gen-2/a.kdb", "a.kdb.gen-2/a"),
+        ("a.kdb.gen-2/a", "/f/a.kdb.gen-2/a.kdb", "/f/a.kdb", "a"),
+        ("k/a", "/f/k/a.kdb", "/f/k/n/a.kdb", "k/n/a"),
+        ("./k/a", "/f/k/a.kdb", "/f/k/n/a.kdb", "./k/n/a"),
+        ("k/a", "/f/k/a.kdb", "/f/n/a.kdb", "n/a"),
+        ("k/a", "/f/k/a.kdb", "/g/a.kdb", "/g/a"),
+    ] {
+        assert_eq!(relative(value, from, to).as_deref(), Ok(now), "{value} to {to}");
+    }
     let ini = |value: &str, to: &str| {
         let text = format!("SSL:\n SSLKeyRepository={value}\n");
         pointed("mqclient.ini", &text, "/k/a.kdb", to)

@@ -4,9 +4,10 @@ use super::{attributes, folder, temp_prefix};
 use crate::error::{Error, Kind, Result};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, readlinkat, renameat_with};
 use rustix::io::Errno;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,26 @@ use zeroize::Zeroizing;
 
 /// How much is copied or compared at a time.
 const PIECE: usize = 64 * 1024;
+
+/// The longest note that this program keeps beside a store, in bytes: it has a line for each distrusted certificate.
+const NOTE_LIMIT: usize = 64 << 20;
+
+/// A note as JSON. One that would not be read again is refused.
+pub(super) fn note(what: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(what)?;
+    text.push(b'\n');
+    match text.len() <= NOTE_LIMIT {
+        true => Ok(text),
+        false => Err(ErrorKind::FileTooLarge.into()),
+    }
+}
+
+/// A note's text.
+pub(super) fn read_note(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open_plain(path)?.take(NOTE_LIMIT as u64).read_to_end(&mut text)?;
+    Ok(text)
+}
 
 /// What has this name, a link itself included. Not being told is not "nothing".
 pub(super) fn look(path: &Path) -> Result<Option<Metadata>> {

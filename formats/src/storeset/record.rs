@@ -5,12 +5,10 @@
 use super::{failed, files, folder, temp_prefix, with_suffix};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 const VERSION: u32 = 1;
-/// Larger is no record.
-const LIMIT: u64 = 64 * 1024;
 
 /// What the last update of a store was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +77,7 @@ impl Record {
 
     /// The record beside `store`; `None` when there is none that can be understood.
     pub fn read(store: &Path) -> Option<Record> {
-        let file = files::open_plain(&with_suffix(store, ".update.json")).ok()?;
-        let mut text = Vec::new();
-        file.take(LIMIT).read_to_end(&mut text).ok()?;
+        let text = files::read_note(&with_suffix(store, ".update.json")).ok()?;
         serde_json::from_slice::<Record>(&text).ok().filter(|r| r.version == VERSION)
     }
 
@@ -89,8 +85,7 @@ impl Record {
     pub fn write(&self, store: &Path) -> Result<()> {
         let path = with_suffix(store, ".update.json");
         let write = || -> std::io::Result<()> {
-            let mut text = serde_json::to_vec_pretty(self)?;
-            text.push(b'\n');
+            let text = files::note(self)?;
             // Created 0600. Not synced: it is advice, and what a power cut leaves of it is ignored.
             let mut temp = tempfile::Builder::new()
                 .prefix(&temp_prefix(store))

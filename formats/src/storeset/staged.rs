@@ -26,8 +26,6 @@ const NOTE: &str = "keyferry.json";
 /// The file that is there while the stores of the set are switched.
 const BEGUN: &str = "keyferry.begun";
 const VERSION: u32 = 1;
-/// Larger is no note.
-const LIMIT: u64 = 4 << 20;
 
 /// What a staged generation is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +95,8 @@ impl Staged {
     /// The one of `store`; `None` where there is none that can be understood. Not being told is not "none".
     pub fn read(store: &Path) -> Result<Option<Staged>> {
         let path = place(store).join(NOTE);
-        let mut text = Vec::new();
-        match files::open_plain(&path).and_then(|file| file.take(LIMIT).read_to_end(&mut text)) {
-            Ok(_) => {}
+        let text = match files::read_note(&path) {
+            Ok(text) => text,
             // A name that is too long for it is one of a store that nothing was ever staged for.
             Err(e)
                 if matches!(
@@ -110,7 +107,7 @@ impl Staged {
                 return Ok(None);
             }
             Err(e) => return Err(Error::io(Kind::Read, "can't be read", e).in_file(&path)),
-        }
+        };
         let note = serde_json::from_slice::<Note>(&text).ok().filter(|n| n.version == VERSION);
         Ok(note.map(|note| Staged { store: store.to_owned(), note }))
     }
@@ -237,9 +234,7 @@ fn in_a_folder(staging: Staging, store: &Path) -> Result<(TempDir, File)> {
 
 /// Writes the note, and syncs all.
 fn write(note: &Note, at: &Path) -> std::io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(note)?;
-    text.push(b'\n');
-    File::create_new(at.join(NOTE))?.write_all(&text)?;
+    File::create_new(at.join(NOTE))?.write_all(&files::note(note)?)?;
     in_place::sync_all(at)
 }
 

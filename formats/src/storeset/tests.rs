@@ -247,8 +247,16 @@ fn records_are_advice() {
     let dir = tempfile::tempdir().expect("dir");
     let store = dir.path().join("a.jks");
     assert_eq!(Record::read(&store), None);
-    let record = Record::made("aa".into(), "bb".into(), 1_700_000_000_123);
+    let mut record = Record::made("aa".into(), "bb".into(), 1_700_000_000_123);
     record.write(&store).expect("write");
+    assert_eq!(Record::read(&store).as_ref(), Some(&record));
+    // However many are distrusted.
+    record.distrust = (0..50_000).map(|n| format!("{n:064x}")).collect();
+    record.write(&store).expect("write");
+    assert_eq!(Record::read(&store).as_ref(), Some(&record));
+    record.notes = vec!["long".repeat(16 << 20)];
+    assert!(record.write(&store).is_err(), "what would not be read again");
+    record.notes.clear();
     assert_eq!(Record::read(&store), Some(record));
     fs::write(dir.path().join("a.jks.update.json"), b"{\"version\":9}").expect("write");
     assert_eq!(Record::read(&store), None);

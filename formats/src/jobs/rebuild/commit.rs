@@ -54,11 +54,15 @@ pub(super) fn commit_all(
     if !done.is_empty()
         && let Err(e) = (job.after)()
     {
-        return Err(take_back(done, e));
+        let e = take_back(done, e);
+        // A hook that fails every night must not fill the disk with generations that were taken back.
+        let in_use = in_use(built);
+        for (place, ..) in built.iter().filter(|b| b.0.pointed.is_some() && b.3.changed) {
+            let _ = prune(place, &in_use);
+        }
+        return Err(e);
     }
-    // Where stores are that no settings file leads to.
-    let in_use: Vec<PathBuf> =
-        built.iter().filter(|b| b.0.pointed.is_none()).map(|b| b.0.path.clone()).collect();
+    let in_use = in_use(built);
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
         if let Some(now) = apart.iter().find(|p| p.from == place.path) {
             report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
@@ -66,24 +70,33 @@ pub(super) fn commit_all(
         // What was kept for this store has taken its place, or fits it no more.
         warn(storeset::Staged::discard(place.home()), warnings);
         warn(place.record(job, digest, report), warnings);
-        let how = Prune {
-            keep: place.target.keep,
-            min_age_ms: place.target.retention_ms,
-            now_ms: place.target.ctx.session.now_ms,
-            dry_run: false,
-        };
-        let pruned = match &place.pointed {
-            Some(pointed) => {
-                pruning::of_store(pointed, &place.path, &in_use, &how, &place.target.ctx).map(|p| p.gone)
-            }
-            None => storeset::prune(&place.path, how.keep, how.min_age_ms, how.now_ms, false),
-        };
-        match pruned {
+        match prune(place, &in_use) {
             Ok(pruned) => report.pruned = pruned,
             Err(e) => warn(Err(e), warnings),
         }
     }
     Ok(())
+}
+
+/// Where stores are that no settings file leads to.
+fn in_use(built: &[Built<'_>]) -> Vec<PathBuf> {
+    built.iter().filter(|b| b.0.pointed.is_none()).map(|b| b.0.path.clone()).collect()
+}
+
+/// Deletes old generations of a store. Those that went.
+fn prune(place: &Located<'_>, in_use: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let how = Prune {
+        keep: place.target.keep,
+        min_age_ms: place.target.retention_ms,
+        now_ms: place.target.ctx.session.now_ms,
+        dry_run: false,
+    };
+    match &place.pointed {
+        Some(pointed) => {
+            pruning::of_store(pointed, &place.path, in_use, &how, &place.target.ctx).map(|p| p.gone)
+        }
+        None => storeset::prune(&place.path, how.keep, how.min_age_ms, how.now_ms, false),
+    }
 }
 
 /// Moves one store into place; one that a settings file leads to is prepared for that.
@@ -120,8 +133,8 @@ pub(super) enum Done<'a> {
     Swapped(storeset::Committed),
     /// A store that was changed where it is.
     Changed(storeset::Changed<'a>),
-    /// A settings file that leads to the generations in these folders.
-    Pointed(storeset::Committed, Vec<PathBuf>),
+    /// A settings file that leads to other generations now.
+    Pointed(storeset::Committed),
 }
 
 impl Done<'_> {
@@ -130,19 +143,15 @@ impl Done<'_> {
         match self {
             Done::Swapped(committed) => committed.old.clone(),
             Done::Changed(changed) => Some(changed.old().to_owned()),
-            Done::Pointed(..) => None,
+            Done::Pointed(_) => None,
         }
     }
 
     fn undo(self) -> Result<()> {
         match self {
-            Done::Swapped(committed) => committed.undo(),
+            // The generations stay until they are old enough: a program that was just started may be on its way there.
+            Done::Swapped(committed) | Done::Pointed(committed) => committed.undo(),
             Done::Changed(changed) => changed.undo(),
-            Done::Pointed(committed, folders) => {
-                committed.undo()?;
-                folders.iter().for_each(|f| pointed::discard(f));
-                Ok(())
-            }
         }
     }
 }

@@ -182,7 +182,7 @@ impl<'a> Located<'a> {
         report.losses.extend(losses);
         compare(&current, &store, report);
         report.notes = wanted.ahead(&current);
-        report.stops = wanted.distrusted_keys(job, &current).collect();
+        report.stops = wanted.distrusted_keys(&current).collect();
         if !report.stops.is_empty() {
             return Ok(Next::Refused);
         }

@@ -144,10 +144,7 @@ pub(super) fn switch(
     for settings in files {
         let own = || prepared.iter().filter(|p| p.settings == settings);
         match lead(&settings, own(), on_step) {
-            Ok(committed) => {
-                let folders = own().filter_map(|p| p.to.parent().map(Path::to_owned)).collect();
-                done.push(Done::Pointed(committed, folders));
-            }
+            Ok(committed) => done.push(Done::Pointed(committed)),
             Err(e) => return Err(take_back(done, e)),
         }
     }

@@ -93,11 +93,11 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     if report.created {
         return stops;
     }
-    stops.extend(report.removed.iter().filter(|n| never_goes(job, &n.certificate)).map(|n| Stop {
+    stops.extend(report.removed.iter().filter(|n| never_goes(job, wanted, &n.certificate)).map(|n| Stop {
         approve: None,
         detail: format!("would drop {}, which is never to be dropped", n.subject()),
     }));
-    let distrusted = report.removed.iter().filter(|n| distrusts(job, &n.certificate)).count();
+    let distrusted = report.removed.iter().filter(|n| wanted.distrusts(&n.certificate)).count();
     let removed = report.removed.len() - distrusted;
     let before = report.removed.len() + report.kept.unwrap_or(0);
     let too_many = gates.max_removed.is_some_and(|most| removed > most);
@@ -123,21 +123,12 @@ pub(super) fn stops(job: &Rebuild<'_>, wanted: &Wanted, current: &Store, report:
     stops
 }
 
-fn never_goes(job: &Rebuild<'_>, certificate: &Der) -> bool {
-    matches_any(&job.gates.never_drop, certificate) && !distrusts(job, certificate)
+fn never_goes(job: &Rebuild<'_>, wanted: &Wanted, certificate: &Der) -> bool {
+    matches_any(&job.gates.never_drop, certificate) && !wanted.distrusts(certificate)
 }
 
 fn stop_for(sha256: &str, detail: String) -> Stop {
     Stop { approve: Some(sha256.to_owned()), detail: format!("{detail} (SHA-256 {sha256})") }
-}
-
-/// Whether one of the bundles says that this certificate must be nowhere.
-pub(super) fn distrusts(job: &Rebuild<'_>, certificate: &Der) -> bool {
-    let mut list = distrust(&job.bundles).peekable();
-    list.peek().is_some() && {
-        let sha256 = sha256_hex(certificate);
-        list.any(|d| d.sha256 == sha256)
-    }
 }
 
 fn matches_any(patterns: &[Pattern], certificate: &Der) -> bool {
@@ -160,13 +151,14 @@ fn has_other_key(known: &HashMap<&[u8], Set<&[u8]>>, new: &Named) -> bool {
 }
 
 impl Wanted {
+    /// Whether one of the bundles says that this certificate must be nowhere.
+    pub(super) fn distrusts(&self, certificate: &Der) -> bool {
+        !self.distrusted.is_empty() && self.distrusted.contains(&sha256_hex(certificate))
+    }
+
     /// This machine's own keys that the bundles distrust: nothing is to be done about that in silence.
-    pub(super) fn distrusted_keys<'a>(
-        &'a self,
-        job: &'a Rebuild<'_>,
-        current: &'a Store,
-    ) -> impl Iterator<Item = Stop> + 'a {
-        self.all_keys(current).filter(|leaf| distrusts(job, leaf)).map(|leaf| Stop {
+    pub(super) fn distrusted_keys<'a>(&'a self, current: &'a Store) -> impl Iterator<Item = Stop> + 'a {
+        self.all_keys(current).filter(|leaf| self.distrusts(leaf)).map(|leaf| Stop {
             approve: None,
             detail: format!(
                 "the bundle distrusts the certificate of this store's own key, {}",

@@ -139,7 +139,7 @@ pub(super) fn take(
     report.created = place.current.is_none();
     compare(&current, &next, report);
     report.notes = wanted.ahead(&current);
-    report.stops = wanted.distrusted_keys(job, &current).collect();
+    report.stops = wanted.distrusted_keys(&current).collect();
     report.stops.extend(policy::stops(job, wanted, &current, report));
     report.losses = staged.note.losses.iter().filter_map(loss).collect();
     report.changed = report.stops.is_empty() && report.losses.iter().all(|l| place.target.allow.allows(l));
@@ -155,7 +155,8 @@ fn outdated(job: &Rebuild<'_>, staged: &Staged, digest: &[u8; 32]) -> Option<Str
     {
         return Some(format!("a bundle with serial {now} has come (it was made from serial {then})"));
     }
-    if policy::distrust(&job.bundles).any(|d| !was.distrust.contains(&d.sha256)) {
+    let known: Set<&str> = was.distrust.iter().map(String::as_str).collect();
+    if policy::distrust(&job.bundles).any(|d| !known.contains(&*d.sha256)) {
         return Some("certificates were distrusted".to_owned());
     }
     (was.inputs != hex(digest))

@@ -19,13 +19,16 @@ pub(super) struct Wanted {
     public: Vec<Entry>,
     /// The roles of each of them, where a manifest states them.
     roles: Vec<Option<Vec<Role>>>,
+    /// SHA-256 of certificates that must be nowhere, lower-case hex.
+    pub(super) distrusted: Set<String>,
     /// The private keys of `--key`.
     keys: Option<Vec<Entry>>,
 }
 
 impl Wanted {
     pub(super) fn load(job: &Rebuild<'_>, warnings: &mut Vec<String>) -> Result<Self> {
-        let mut wanted = Wanted { public: Vec::new(), roles: Vec::new(), keys: None };
+        let distrusted = policy::distrust(&job.bundles).map(|d| d.sha256.clone()).collect();
+        let mut wanted = Wanted { public: Vec::new(), roles: Vec::new(), distrusted, keys: None };
         let mut seen: Set<Der> = Set::default();
         for bundle in &job.bundles {
             let loaded = public(bundle, warnings)?;
@@ -43,7 +46,7 @@ impl Wanted {
                 };
                 // Before it is cloned, so that all clones know their print.
                 object.print();
-                if !policy::distrusts(job, object) && seen.insert(object.clone()) {
+                if !wanted.distrusts(object) && seen.insert(object.clone()) {
                     wanted.public.push(entry);
                     wanted.roles.push(stated);
                 }
