@@ -8,8 +8,9 @@
 
 use crate::error::{Error, Result};
 use base64_simd::{AsOut, STANDARD};
-use memchr::memmem::{Finder, find};
+use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
+use std::sync::LazyLock;
 use zeroize::Zeroizing;
 
 /// Characters of base64 on a line that we write (RFC 7468 section 2).
@@ -19,8 +20,10 @@ const LINE_BYTES: usize = LINE / 4 * 3;
 /// A label is a few words; what is longer is prose.
 const MAX_LABEL: usize = 80;
 const DASHES: &[u8] = b"-----";
+/// Built once: that takes longer than a search in a small file.
+static FIND_DASHES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(DASHES));
 /// What a BEGIN line has even when dashes are missing.
-const TORN: &[u8] = b"-BEGIN ";
+static FIND_TORN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-BEGIN "));
 
 /// One block as it stands in the text.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +44,7 @@ pub struct Block<'a> {
 /// Cuts `text` into its blocks. An error stands for something that looks like a block and can't be cut
 /// out; the blocks after it still come.
 pub fn blocks(text: &[u8]) -> Blocks<'_> {
-    Blocks { text, pos: 0, checked: 0, dashes: Finder::new(DASHES), torn: Finder::new(TORN) }
+    Blocks { text, pos: 0, checked: 0 }
 }
 
 /// The iterator of [`blocks`].
@@ -51,8 +54,6 @@ pub struct Blocks<'a> {
     pos: usize,
     /// Up to here the text between blocks was searched for damaged BEGIN lines.
     checked: usize,
-    dashes: Finder<'static>,
-    torn: Finder<'static>,
 }
 
 /// A line of dashes and a word, found in the text.
@@ -86,7 +87,7 @@ impl<'a> Blocks<'a> {
     fn mark(&self, from: usize) -> Option<(Mark, usize, usize)> {
         let mut from = from;
         loop {
-            let start = from + self.dashes.find(self.text.get(from..)?)?;
+            let start = from + FIND_DASHES.find(self.text.get(from..)?)?;
             let end = start + self.text[start..].iter().take_while(|b| **b == b'-').count();
             let after = &self.text[end..];
             if after.starts_with(b"BEGIN ") {
@@ -102,7 +103,7 @@ impl<'a> Blocks<'a> {
     /// A BEGIN line with too few dashes in the text before `end`; told once for each such stretch.
     fn damaged(&mut self, end: usize) -> Option<Error> {
         let from = self.checked.max(self.pos);
-        let found = self.torn.find(self.text.get(from..end)?)?;
+        let found = FIND_TORN.find(self.text.get(from..end)?)?;
         self.checked = end;
         Some(
             Error::malformed("a BEGIN line needs five dashes before and after its words")
@@ -149,7 +150,7 @@ impl<'a> Blocks<'a> {
     /// The label whose words begin at `from`, and where the line's closing dashes end.
     fn label(&self, from: usize) -> Option<(&'a str, usize)> {
         let rest = &self.text[from..self.text.len().min(from + MAX_LABEL + DASHES.len())];
-        let len = find(rest, DASHES)?;
+        let len = FIND_DASHES.find(rest)?;
         let label = std::str::from_utf8(&rest[..len]).ok()?;
         let printable = label.bytes().all(|b| (b' '..=b'~').contains(&b));
         (printable && !label.is_empty()).then_some((label, from + len + DASHES.len()))

@@ -184,7 +184,8 @@ impl<'a> Walk<'a> {
     fn new(tree: &Tree<'a>) -> Self {
         let items = walkdir::WalkDir::new(tree.root)
             .same_file_system(!tree.cross_file_systems)
-            .sort_by_file_name()
+            // By name; the names of one folder have the same way before them, which is not taken apart each time.
+            .sort_by(|a, b| a.path().as_os_str().cmp(b.path().as_os_str()))
             .into_iter();
         let at = Mutex::new(At { items, taken: 0, reported: Some(0) });
         Walk { root: tree.root, all: tree.all, at, reported: Condvar::new() }
@@ -309,7 +310,7 @@ fn folder<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T
 
 fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
     // The caller named the root, so that one may be a link.
-    let opened = if path == tree.root { Source::open(path) } else { Source::open_in_tree(path) };
+    let opened = if path.as_os_str() == tree.root.as_os_str() { Source::open(path) } else { Source::open_in_tree(path) };
     let source = match opened {
         // It was there when the folder was listed: somebody's temporary file.
         Err(_) if matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound) => {

@@ -31,6 +31,11 @@ impl Buffer {
     pub fn wipe_on_drop(&self) {
         self.wipe.store(true, Ordering::Relaxed);
     }
+
+    /// Whether they will be.
+    pub fn is_wiped_on_drop(&self) -> bool {
+        self.wipe.load(Ordering::Relaxed)
+    }
 }
 
 impl Deref for Buffer {

@@ -29,7 +29,8 @@ pub(super) fn file(source: &Source, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()
         if found.is_empty() && part.whole && pile.found_nothing() && armour::looks_bare(part.text) {
             return bare(source, part.text, pile, ctx);
         }
-        let only = part.whole && found.len() == 1;
+        let whole = part.whole;
+        let only = whole && found.len() == 1;
         let (text, objects) = (part.text.len(), found.len());
         let mut reader = Reader { source, arena, pile, ctx, curve };
         if first {
@@ -46,12 +47,12 @@ pub(super) fn file(source: &Source, pile: &mut Pile, ctx: &Ctx<'_>) -> Result<()
             }
         }
         curve = reader.curve;
-        if first {
+        if first && !whole {
             // As if all parts were like the first, so that room for all is claimed once.
             let all = objects.saturating_mul(parts.count() - 1);
             pile.reserve(all.min(text.saturating_mul(parts.count()) / SMALL_OBJECT));
-            first = false;
         }
+        first = false;
     }
     Ok(())
 }

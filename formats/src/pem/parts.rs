@@ -3,15 +3,26 @@
 use crate::error::{Error, Result};
 use crate::model::Room;
 use crate::place::{Source, cannot_read};
-use memchr::memmem;
+use memchr::memmem::{self, Finder, FinderRev};
 use std::io::Read;
+use std::sync::LazyLock;
 use zeroize::Zeroizing;
 
 /// Bytes read at once. What they decode to fits into one large page of 2 MiB.
 const WINDOW: usize = 2_700_000;
+/// A text of fewer bytes comes from ordinary memory, where claiming a page costs more than filling it.
+const SHORT: usize = 512 << 10;
+/// Bytes of it read at once: the same few pages over and over.
+const SHORT_WINDOW: usize = 64 << 10;
+
+/// In the armour of every key.
+static PRIVATE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"PRIVATE KEY"));
+static END: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(b"-----END "));
 
 /// The parts of one text. It may hold keys in the clear, so the window is wiped.
 pub(super) struct Parts<'s> {
+    /// The whole text, where it was here already.
+    here: Option<&'s [u8]>,
     from: Box<dyn Read + 's>,
     size: usize,
     room: Zeroizing<Room>,
@@ -38,10 +49,17 @@ impl<'s> Parts<'s> {
     /// Begins to read.
     pub fn of(source: &'s Source) -> Result<Self> {
         let size = usize::try_from(source.size()?).unwrap_or(usize::MAX);
+        // Even if no block can be made of it.
+        if PRIVATE_KEY.find(source.probe()?.head).is_some() {
+            source.wipe_on_drop();
+        }
+        let here = source.in_memory();
         let from = source.whole_reader()?;
+        let window = if size < SHORT { SHORT_WINDOW } else { WINDOW };
         // One more byte lets the end be seen.
-        let room = Zeroizing::new(Room::new(size.saturating_add(1).min(WINDOW))?);
-        Ok(Parts { from, size, room, filled: 0, used: 0, base: 0, ended: false, done: false })
+        let window = if here.is_some() { 0 } else { size.saturating_add(1).min(window) };
+        let room = Zeroizing::new(Room::new(window)?);
+        Ok(Parts { here, from, size, room, filled: 0, used: 0, base: 0, ended: false, done: false })
     }
 
     /// How many parts of the last one's length the text has, at most.
@@ -53,6 +71,10 @@ impl<'s> Parts<'s> {
     pub fn next(&mut self) -> Result<Option<Part<'_>>> {
         if self.done {
             return Ok(None);
+        }
+        if let Some(text) = self.here {
+            self.done = true;
+            return Ok(Some(Part { base: 0, text, whole: true }));
         }
         self.room.copy_within(self.used..self.filled, 0);
         self.base += self.used as u64;
@@ -100,7 +122,7 @@ impl<'s> Parts<'s> {
 
 /// Where the last END line that is complete ends, with its five closing dashes.
 fn last_block_end(text: &[u8]) -> Option<usize> {
-    let words = memmem::rfind(text, b"-----END ")? + b"-----END ".len();
+    let words = END.rfind(text)? + b"-----END ".len();
     match memmem::find(&text[words..], b"-----") {
         Some(at) => Some(words + at + 5),
         // It is cut off; the one before it isn't.
@@ -112,16 +134,21 @@ fn last_block_end(text: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// The parts of a text of 700 blocks of 12,000 bytes, some of them joined.
+    /// The parts of texts of 30 and 700 blocks of 12,000 bytes, some of them joined.
     #[test]
     fn parts_end_behind_blocks() {
+        parts_of(30, SHORT_WINDOW);
+        parts_of(700, WINDOW);
+    }
+
+    fn parts_of(blocks: usize, window: usize) {
         let mut text = Vec::new();
-        for n in 0..700 {
+        for n in 0..blocks {
             text.extend_from_slice(b"-----BEGIN A-----\n");
             text.resize(text.len() + 12_000, b'A');
             text.extend_from_slice(if n % 2 == 0 { b"\n-----END A-----" } else { b"\n-----END A-----\n" });
         }
-        let source = Source::memory("x", text.clone());
+        let (_file, source) = written(&text);
         let mut parts = Parts::of(&source).expect("parts");
         let (mut all, mut n) = (Vec::new(), 0);
         while let Some(part) = parts.next().expect("part") {
@@ -130,18 +157,27 @@ mod tests {
             n += 1;
             assert!(part.text.trim_ascii().ends_with(b"-----END A-----"));
         }
-        assert!(all == text && n == text.len() / WINDOW + 1, "{n} parts");
+        assert!(all == text && (text.len() / window + 1..=text.len() / (window - 12_100) + 1).contains(&n), "{n} parts");
+    }
+
+    fn written(text: &[u8]) -> (tempfile::NamedTempFile, Source) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let source = Source::open(file.path()).expect("opened");
+        (file, source)
     }
 
     #[test]
     fn what_has_no_end_comes_whole() {
-        for size in [0, 5, WINDOW - 1, WINDOW, 3 * WINDOW] {
+        for size in [0, 5, SHORT_WINDOW, SHORT - 40, SHORT, WINDOW - 1, WINDOW, 3 * WINDOW] {
             let text = [&b"-----BEGIN A-----\n"[..], &vec![b'x'; size], b"\n-----END A---"].concat();
-            let source = Source::memory("x", text.clone());
-            let mut parts = Parts::of(&source).expect("parts");
-            let part = parts.next().expect("read").expect("a part");
-            assert!(part.whole && part.text == text);
-            assert!(parts.next().expect("read").is_none());
+            let (_file, source) = written(&text);
+            for source in [source, Source::memory("x", text.clone())] {
+                let mut parts = Parts::of(&source).expect("parts");
+                let part = parts.next().expect("read").expect("a part");
+                assert!(part.whole && part.text == text);
+                assert!(parts.next().expect("read").is_none());
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Source {
     path: PathBuf,
     origin: Origin,
     facts: Option<FileFacts>,
-    head: OnceLock<Vec<u8>>,
+    head: OnceLock<Arc<Buffer>>,
     bytes: OnceLock<Arc<Buffer>>,
     companions: Companions,
 }
@@ -208,10 +208,16 @@ impl Source {
     /// Reads from the first byte on, for formats that need not hold the whole file. Each reader has a
     /// position of its own; a file whose bytes are here already is not read again.
     pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
-        match (&self.origin, self.bytes.get()) {
+        match (&self.origin, self.in_memory()) {
+            (_, Some(bytes)) => Ok(Box::new(bytes)),
             (Origin::File(file, _), None) => Ok(Box::new(Positioned { file, at: 0 })),
             _ => Ok(Box::new(&self.bytes()?[..])),
         }
+    }
+
+    /// All of it, where that is here already.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.bytes.get().or_else(|| self.whole_head()).map(|bytes| &bytes[..])
     }
 
     /// The same, for formats and jobs that go through all of it: what is larger than any keystore is refused
@@ -257,15 +263,16 @@ impl Source {
         if let Some(bytes) = self.bytes.get() {
             return Ok(bytes);
         }
-        let bytes = self.fetch().map_err(|e| e.in_file(&self.path))?;
-        Ok(self.bytes.get_or_init(|| Buffer::new(bytes)))
+        let bytes = match self.whole_head() {
+            Some(head) => Arc::clone(head),
+            None => Buffer::new(self.fetch().map_err(|e| e.in_file(&self.path))?),
+        };
+        Ok(self.bytes.get_or_init(|| bytes))
     }
 
     /// What of it is in memory is wiped when it goes: it was found to hold a key in the clear.
     pub fn wipe_on_drop(&self) {
-        if let Some(bytes) = self.bytes.get() {
-            bytes.wipe_on_drop();
-        }
+        [&self.bytes, &self.head].into_iter().filter_map(OnceLock::get).for_each(|b| b.wipe_on_drop());
     }
 
     /// An error where somebody wrote to the file since it was opened: what was read of it may be of two minds.
@@ -333,12 +340,17 @@ impl Source {
             }
         }
         head.truncate(have);
-        Ok(self.head.get_or_init(|| head))
+        Ok(self.head.get_or_init(|| Buffer::new(head)))
+    }
+
+    /// What detection has seen of a file, where that is all of it, as of most files in a tree: that is not read again.
+    fn whole_head(&self) -> Option<&Arc<Buffer>> {
+        let Origin::File(_, id) = &self.origin else { return None };
+        self.head.get().filter(|h| !h.is_empty() && h.len() as u64 == id.size)
     }
 
     fn fetch(&self) -> Result<Room> {
-        // What detection has seen is not read again: of most files in a tree that is all.
-        let head = self.head.get().map_or(&[][..], Vec::as_slice);
+        let head = self.head.get().map_or(&[][..], |head| head);
         let (file, size): (Box<dyn Read>, u64) = match &self.origin {
             Origin::File(file, id) => (Box::new(Positioned { file, at: head.len() as u64 }), id.size),
             Origin::Stream(file) => (Box::new(file), 0),
@@ -346,9 +358,6 @@ impl Source {
             Origin::Memory => return Err(Error::new(Kind::Read, "has no bytes")),
         };
         within_limit(size)?;
-        if !head.is_empty() && head.len() as u64 == size {
-            return Ok(head.to_vec().into());
-        }
         let mut from = file.take(Self::LIMIT + 1);
         // The size is the file system's word, not the file's: what is reserved is at most what is there.
         // One more byte lets the end be seen without growing.
@@ -368,6 +377,15 @@ impl Source {
             return Err(Error::too_large(format!("more than {} bytes are refused", Self::LIMIT)));
         }
         Ok(bytes.into())
+    }
+}
+
+impl Drop for Source {
+    /// What detection saw goes as the rest does, if that was found to hold a key in the clear.
+    fn drop(&mut self) {
+        if self.bytes.get().is_some_and(|bytes| bytes.is_wiped_on_drop()) {
+            self.wipe_on_drop();
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes gathered before they go to the system in one call.
-const GATHER: usize = 256 * 1024;
+/// Bytes gathered before they go to the system in one call. More would save few calls, and cost pages to claim.
+const GATHER: usize = 64 * 1024;
 
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {

@@ -272,7 +272,9 @@ fn value_contains(attribute: &Attribute<'_>, needle: &str) -> bool {
         // Folding could still bring a match about: repeated blanks, and the two letters outside ASCII
         // whose lower case begins with one of it (the Kelvin sign, the dotted capital I).
         let folds = |w: &[u8]| w == b"  " || w == b"\xc4\xb0" || w == b"\xe2\x84";
-        if !c.windows(2).any(folds) {
+        let repeated = || memchr::memchr_iter(b' ', c).any(|at| c.get(at + 1) == Some(&b' '));
+        let may_fit = if c.is_ascii() { repeated() } else { c.windows(2).any(folds) };
+        if !may_fit {
             return false;
         }
     }
