@@ -1,7 +1,9 @@
 //! Files that the program writes besides stores: whole or not at all, by one rename.
 
 use crate::rights::as_owner_of;
+use formats::storeset::clear_leftovers;
 use formats::{Error, Kind};
+use rustix::fs::{FlockOperation, flock};
 use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -44,11 +46,14 @@ fn put_here(
     into_place: &dyn Fn(NamedTempFile) -> Result<(), PersistError>,
 ) -> std::io::Result<()> {
     let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What a run that was killed has left. The lock tells others that this one is alive.
+    clear_leftovers(path);
     let mut file = tempfile::Builder::new()
         .permissions(Permissions::from_mode(mode))
-        .prefix(".keyferry.")
+        .prefix(&format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy()))
         .suffix(".tmp")
         .tempfile_in(folder)?;
+    let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
     // Whatever the umask takes away.
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
@@ -58,6 +63,10 @@ fn put_here(
 }
 
 fn unwritten(path: &Path, e: std::io::Error) -> Error {
+    let e = match e.downcast::<Error>() {
+        Ok(own) => return own.in_file(path),
+        Err(e) => e,
+    };
     Error::io(Kind::Write, format!("can't be written: {}", formats::place::reason(&e)), e).in_file(path)
 }
 

@@ -258,7 +258,7 @@ pub fn as_owner_of<T: Send>(
         Ok(Whose::Other(owner)) => owner.lends(write)?,
         // In a folder of root's nobody can make a name lead elsewhere, and a new file takes the name's place.
         Ok(Whose::Own | Whose::Shared) => write(),
-        Err(e) => Err(std::io::Error::other(e.message().to_owned())),
+        Err(e) => Err(std::io::Error::other(e)),
     }
 }
 

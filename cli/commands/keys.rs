@@ -5,6 +5,7 @@ use super::Program;
 use super::change::ChangeOptions;
 use super::convert::say_losses;
 use crate::error::{Failure, Result};
+use crate::files;
 use crate::place::{StoreArg, shown, to_standard_output};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use formats::asn1::{armour, cert_fields};
@@ -16,12 +17,8 @@ use formats::jobs::keygen::Subject;
 use formats::jobs::{Input, Loaded, load};
 use formats::model::{Item, Store};
 use formats::query::{dn::rfc4514, dn_build::name_from_text, time};
-use formats::storeset::clear_leftovers;
-use formats::{Ctx, Error, Format, Kind, NoSecrets, Options};
-use rustix::fs::{FlockOperation, flock};
+use formats::{Ctx, Error, Format, NoSecrets, Options};
 use std::cell::RefCell;
-use std::io::Write;
-use std::path::Path;
 
 /// Whom a key is for.
 #[derive(clap::Args)]
@@ -263,36 +260,14 @@ impl FileOptions {
         if self.file.as_os_str() == "-" {
             return to_standard_output(&program.ui, &bytes);
         }
-        Ok(write_public(&self.file, &bytes).map_err(|e| e.in_file(&self.file))?)
+        let write = if self.force { files::write } else { files::write_new };
+        Ok(write(&self.file, &bytes, files::PUBLIC)?)
     }
 
     /// For messages.
     pub fn name(&self) -> String {
         if self.file.as_os_str() == "-" { "standard output".to_owned() } else { shown(&self.file) }
     }
-}
-
-/// Writes beside the file and moves into place; what is written here is public.
-fn write_public(path: &Path, bytes: &[u8]) -> formats::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let failed = |e| Error::io(Kind::Write, "can't be written", e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    let write = || {
-        // What a run that was killed has left. The lock tells others that this one is alive.
-        clear_leftovers(path);
-        let mut file = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".tmp")
-            .permissions(std::fs::Permissions::from_mode(0o644))
-            .tempfile_in(folder)?;
-        let _ = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive);
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    crate::rights::as_owner_of(path, write).map_err(failed)
 }
 
 /// Keeps what a change of a store came to, for after it.

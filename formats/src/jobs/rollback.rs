@@ -2,16 +2,15 @@
 //! folder that is changed where it is.
 
 use super::list::sha256_hex;
-use crate::context::{Ctx, OnePassword};
+use super::stash::stashed;
+use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::detect;
 use crate::model::Item;
 use crate::mq::Settings;
 use crate::place::Source;
-use crate::stash;
 use crate::storeset::{self, Generation, Lock, Record, Step};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What was done.
 #[derive(Debug)]
@@ -97,9 +96,8 @@ impl<'a> Led<'a> {
     fn no_distrusted(&self, state: &Path, ctx: &Ctx<'_>) -> Result<()> {
         for (was, will) in self.changes(state)? {
             // The stash beside it opens it; what has none is opened as the caller says.
-            let stash = Source::open(&will.with_extension("sth")).ok();
-            let password = stash.as_ref().and_then(|s| stash::read(s.bytes().ok()?).ok());
-            let secrets = password.map(|p| OnePassword(Arc::new(p)));
+            let format = Source::open(&will).and_then(|s| detect(&s.probe()?)).ok();
+            let secrets = stashed(format.and_then(|f| f.stash_file(&will)));
             let ctx = match &secrets {
                 Some(secrets) => Ctx { secrets, ..*ctx },
                 None => *ctx,
@@ -153,12 +151,8 @@ fn inspect(store: &Path, generation: &Generation, ctx: &Ctx<'_>) -> Result<&'sta
     let source = Source::open(&generation.file)?;
     // Of what can't be recognised nothing is known that would speak against it.
     let Ok(format) = source.probe().and_then(|p| detect(&p)) else { return Ok(&[]) };
-    let beside = format.password_file(store).filter(|p| generation.file == generation.path && p.is_file());
-    let stash = beside.map(|p| Source::open(&p)).transpose()?;
-    let Some(password) = stash.as_ref().and_then(|s| s.bytes().ok()).and_then(|b| stash::read(b).ok()) else {
-        return Ok(format.companions());
-    };
-    let secrets = OnePassword(Arc::new(password));
+    let beside = format.password_file(store).filter(|_| generation.file == generation.path);
+    let Some(secrets) = stashed(beside) else { return Ok(format.companions()) };
     let ctx = Ctx { secrets: &secrets, ..*ctx };
     match format.read(&source, &ctx) {
         Err(e) if e.kind() == Kind::Password => Err(Error::refused(

@@ -1,6 +1,7 @@
 //! A store's password into the file beside it that programs take it from.
 
 use super::{Input, load};
+use crate::context::OnePassword;
 use crate::error::{Error, Kind, Result};
 use crate::format::FORMATS;
 use crate::model::Password;
@@ -10,6 +11,15 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The password in a stash, as all there is to try. `None`: there is no stash, or none that can be read.
+pub(super) fn stashed(stash: Option<PathBuf>) -> Option<OnePassword> {
+    let source = Source::open(&stash.filter(|path| path.is_file())?).ok()?;
+    let password = stash::read(source.bytes().ok()?).ok()?;
+    source.wipe_on_drop();
+    Some(OnePassword(Arc::new(password)))
+}
 
 /// Writes the stash of the store at `path`, whose password must open it. `form`: else that of the stash that
 /// is there, else the current one. Returns where it is.

@@ -310,7 +310,11 @@ fn folder<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T
 
 fn file<T>(tree: &Tree<'_>, look: Look<'_, T>, path: &Path) -> Result<Option<T>> {
     // The caller named the root, so that one may be a link.
-    let opened = if path.as_os_str() == tree.root.as_os_str() { Source::open(path) } else { Source::open_in_tree(path) };
+    let opened = if path.as_os_str() == tree.root.as_os_str() {
+        Source::open(path)
+    } else {
+        Source::open_in_tree(path)
+    };
     let source = match opened {
         // It was there when the folder was listed: somebody's temporary file.
         Err(_) if matches!(path.symlink_metadata(), Err(e) if e.kind() == std::io::ErrorKind::NotFound) => {

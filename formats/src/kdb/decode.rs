@@ -13,7 +13,7 @@ use crate::model::{
     Attr, Buffer, Der, Entry, Item, KeyMaterial, Label, Level, Link, Password, Room, Seal, Secret, Store,
     Trust,
 };
-use crate::place::{Source, cannot_read};
+use crate::place::{PIECE, Source, cannot_read};
 use crate::query::time::rfc3339;
 use foldhash::quality::RandomState;
 use std::collections::HashSet;
@@ -23,8 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 
-/// Slots are read in pieces that stay in the processor's cache.
-const PIECE: usize = 256 << 10;
 /// GSKit changes files in place, so a reader may see half a change; it is over after this.
 const SETTLE: Duration = Duration::from_millis(60);
 

@@ -12,14 +12,12 @@ use crate::context::{Ctx, Session};
 use crate::crypto::sign::KeyType;
 use crate::error::{Error, Result};
 use crate::model::{Entry, Item, Level, Loss, LossKind, Password, Secret, Store, Trust};
-use crate::place::{Source, StagedFile, Staging};
+use crate::place::{PIECE, Source, StagedFile, Staging};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
-/// Slots are written in pieces that stay in the processor's cache.
-const PIECE: usize = 256 << 10;
 /// Longer labels are no trouble to GSKit's library; command lines and MQ were not tried.
 const LONG_LABEL: usize = 127;
 

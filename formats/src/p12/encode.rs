@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::model::{
     Attr, Entry, Item, ItemKind, KeyMaterial, Level, Link, Loss, LossKind, Secret, Store, Trust,
 };
-use crate::place::{Source, StagedFile, Staging};
+use crate::place::{PIECE, Source, StagedFile, Staging};
 use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
 use std::borrow::Cow;
@@ -732,7 +732,7 @@ fn file(
     let auth_safe = wrapped(oid::DATA.len()) + wrapped(wrapped(octets));
     let content = VERSION_3.len() + wrapped(auth_safe) + mac.map_or(0, |m| m.len());
     let largest = safes.iter().flat_map(|s| s.bags).map(|b| wrapped(b.len())).max();
-    let room = WINDOW.min(wrapped(content)) + largest.unwrap_or(0) + SLACK;
+    let room = PIECE.min(wrapped(content)) + largest.unwrap_or(0) + SLACK;
     let mut to = Outflow::new(to.file()?, room);
     let out = &mut *to.pending;
     put_header(out, 0x30, content);
@@ -767,8 +767,6 @@ struct Outflow<'a> {
     passed: usize,
 }
 
-/// Bytes that are gathered before they go on.
-const WINDOW: usize = 256 * 1024;
 /// All headers that may stand before a bag, and the padding behind the last.
 const SLACK: usize = 512;
 
@@ -780,7 +778,7 @@ impl<'a> Outflow<'a> {
 
     /// After each bag.
     fn flow(&mut self) -> Result<()> {
-        if self.pending.len() < WINDOW { Ok(()) } else { self.pass() }
+        if self.pending.len() < PIECE { Ok(()) } else { self.pass() }
     }
 
     /// Hands on what is complete: all, or the whole blocks of what is being enciphered.

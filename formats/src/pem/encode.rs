@@ -7,13 +7,10 @@ use crate::crypto::pbe::{Keyer, ROUNDS, Recipe};
 use crate::error::{Error, Result};
 use crate::loose::{NOBODYS, trust_loss};
 use crate::model::{Der, Entry, Item, Label, Link, Loss, LossKind, Secret, Store, Trust};
-use crate::place::Staging;
+use crate::place::{PIECE, Staging};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use zeroize::Zeroizing;
-
-/// Text gathered before it goes on: larger pieces only cost memory.
-const PIECE: usize = 128 * 1024;
 
 /// Writes the entries: keys with their chains, then certificates, revocation lists and requests.
 pub(super) fn store(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Vec<Loss>> {
@@ -21,7 +18,7 @@ pub(super) fn store(store: &Store, to: &mut Staging, ctx: &Ctx<'_>) -> Result<Ve
         // It would be an empty file, which no reader takes for a store.
         return Err(Error::refused("there is nothing to write, and PEM has no empty store"));
     }
-    let mut out = Writer { to, text: Vec::with_capacity(PIECE), keyer: None, asked: false, ctx };
+    let mut out = Writer { to, text: Vec::with_capacity(PIECE + PIECE / 8), keyer: None, asked: false, ctx };
     let mut losses = Vec::new();
     let keys = store.entries.iter().filter(|e| matches!(e.item, Item::Key { .. })).count();
     for kind in 0..4 {

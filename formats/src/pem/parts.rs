@@ -157,7 +157,10 @@ mod tests {
             n += 1;
             assert!(part.text.trim_ascii().ends_with(b"-----END A-----"));
         }
-        assert!(all == text && (text.len() / window + 1..=text.len() / (window - 12_100) + 1).contains(&n), "{n} parts");
+        assert!(
+            all == text && (text.len() / window + 1..=text.len() / (window - 12_100) + 1).contains(&n),
+            "{n} parts"
+        );
     }
 
     fn written(text: &[u8]) -> (tempfile::NamedTempFile, Source) {

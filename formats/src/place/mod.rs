@@ -11,4 +11,5 @@ pub use name::{path_hex, path_text};
 pub(crate) use source::cannot_read;
 pub use source::reason;
 pub use source::{FileFacts, Identity, Probe, Source};
+pub(crate) use staging::PIECE;
 pub use staging::{StagedFile, Staging};

@@ -216,7 +216,7 @@ impl Source {
     }
 
     /// All of it, where that is here already.
-    pub fn in_memory(&self) -> Option<&[u8]> {
+    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
         self.bytes.get().or_else(|| self.whole_head()).map(|bytes| &bytes[..])
     }
 

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes gathered before they go to the system in one call. More would save few calls, and cost pages to claim.
-const GATHER: usize = 64 * 1024;
+/// Bytes that are handled at once, and gathered before they go to the system in one call. They stay in the processor's
+/// cache; more would save few calls, and cost as many pages to claim as there is more of them.
+pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Where a writer puts its files. Most formats have one; a set has companions named by suffix.
 pub struct Staging {
@@ -298,12 +299,12 @@ impl StagedFile<'_> {
             }
             Body::File { temp, gathered } => {
                 if gathered.0.capacity() == 0 {
-                    gathered.0.reserve_exact(GATHER);
+                    gathered.0.reserve_exact(PIECE);
                 }
-                if gathered.0.len() + bytes.len() > GATHER {
+                if gathered.0.len() + bytes.len() > PIECE {
                     flush(temp, gathered)?;
                 }
-                if bytes.len() >= GATHER {
+                if bytes.len() >= PIECE {
                     temp.as_file_mut().write_all(bytes).map_err(|e| write_error("can't be written", e))?;
                 } else {
                     gathered.0.extend_from_slice(bytes);

@@ -2,6 +2,7 @@
 
 use super::{attributes, folder, temp_prefix};
 use crate::error::{Error, Kind, Result};
+use crate::place::PIECE;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, readlinkat, renameat_with};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -13,9 +14,6 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 use zeroize::Zeroizing;
-
-/// How much is copied or compared at a time.
-const PIECE: usize = 64 * 1024;
 
 /// The longest note that this program keeps beside a store, in bytes: it has a line for each distrusted certificate.
 const NOTE_LIMIT: usize = 64 << 20;

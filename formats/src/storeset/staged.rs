@@ -12,7 +12,7 @@
 use super::{Record, failed, files, in_place, sync_folder, with_suffix};
 use crate::error::{Error, Kind, Result};
 use crate::hex::hex;
-use crate::place::Staging;
+use crate::place::{PIECE, Staging};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -247,7 +247,7 @@ pub fn place(store: &Path) -> PathBuf {
 pub fn digest(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     let mut file = files::open_plain(path)?;
-    let mut piece = vec![0; 64 * 1024];
+    let mut piece = vec![0; PIECE];
     loop {
         match file.read(&mut piece)? {
             0 => break,

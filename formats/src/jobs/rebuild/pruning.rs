@@ -7,20 +7,19 @@
 
 use super::healing::waiting;
 use super::pointed::{self, Pointed, folders, is_same, store_in};
-use crate::context::{Ctx, OnePassword};
+use crate::context::Ctx;
 use crate::error::{Error, Kind, Result};
 use crate::format::Format;
 use crate::jobs::Set;
 use crate::jobs::list::spki_of;
+use crate::jobs::stash::stashed;
 use crate::jobs::{Input, load};
 use crate::mq::{LIMIT, Settings, SettingsFile};
 use crate::place::Source;
-use crate::stash;
 use crate::storeset::{self, Lock, Staged, generations};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Which generations are old enough.
 #[derive(Clone, Copy, Debug)]
@@ -248,9 +247,7 @@ fn only_here(store: &Path, current: &Path, ctx: &Ctx<'_>) -> Option<String> {
 /// The public halves of all keys in a store, those that wait for a certificate included.
 fn keys(store: &Path, ctx: &Ctx<'_>) -> Result<Set<Vec<u8>>> {
     let format = format_of(store)?;
-    let stash = format.stash_file(store).filter(|p| p.is_file()).map(|p| Source::open(&p)).transpose()?;
-    let stashed = stash.as_ref().and_then(|s| stash::read(s.bytes().ok()?).ok());
-    let secrets = stashed.map(|p| OnePassword(Arc::new(p)));
+    let secrets = stashed(format.stash_file(store));
     let ctx = match &secrets {
         Some(secrets) => Ctx { secrets, ..*ctx },
         None => *ctx,
