@@ -14,6 +14,6 @@ pub mod shape;
 mod writer;
 
 pub use certificate::{CertFields, RequestFields, cert_fields, request_fields};
-pub(crate) use reader::plain;
+pub(crate) use reader::{MAX_DEPTH, plain};
 pub use reader::{Reader, Tag, Tlv};
 pub use writer::{header_len, integer, octet_string, oid as oid_tlv, put_header, tlv, tlv_of};

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Deeper nesting is hostile: real stores need about fifteen levels.
-const MAX_DEPTH: u32 = 40;
+pub(crate) const MAX_DEPTH: u32 = 40;
 
 /// An identifier octet: class, constructed bit and number. Numbers above 30 occur in no store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,6 +206,11 @@ impl<'a> Reader<'a> {
         if self.depth > MAX_DEPTH {
             return Err(Error::too_large(format!("nested deeper than {MAX_DEPTH} levels")).at(at));
         }
+        // Nearly all elements. Of the others it is said what is wrong with them, if anything is.
+        if let Some((tag, content, end)) = plain(self.bytes, start) {
+            self.pos = end;
+            return Ok(self.tlv(Tag(tag), start, content..end, end));
+        }
         let (tag, header, length) = header(&self.bytes[start..], at)?;
         let content_start = start + header;
         let (content_end, end) = match length {
@@ -234,14 +240,18 @@ impl<'a> Reader<'a> {
             }
         };
         self.pos = end;
-        Ok(Tlv {
+        Ok(self.tlv(tag, start, content_start..content_end, end))
+    }
+
+    fn tlv(&self, tag: Tag, start: usize, content: Range<usize>, end: usize) -> Tlv<'a> {
+        Tlv {
             tag,
-            content: &self.bytes[content_start..content_end],
             raw: &self.bytes[start..end],
-            at,
-            content_at: self.base + content_start as u64,
+            at: self.base + start as u64,
+            content_at: self.base + content.start as u64,
+            content: &self.bytes[content],
             depth: self.depth,
-        })
+        }
     }
 }
 

@@ -56,13 +56,15 @@ pub(super) fn commit_all(
     {
         let e = take_back(done, e);
         // A hook that fails every night must not fill the disk with generations that were taken back.
-        let in_use = in_use(built);
-        for (place, ..) in built.iter().filter(|b| b.0.pointed.is_some() && b.3.changed) {
-            let _ = prune(place, &in_use);
+        for (place, ..) in built.iter().filter(|b| b.3.changed) {
+            let pointed = place.pointed.as_ref();
+            let _ = pointed.map(|p| pruning::taken_back(p, &place.path, &how(place)));
         }
         return Err(e);
     }
-    let in_use = in_use(built);
+    // Where stores are that no settings file leads to.
+    let in_use: Vec<PathBuf> =
+        built.iter().filter(|b| b.0.pointed.is_none()).map(|b| b.0.path.clone()).collect();
     for (place, digest, _, report) in built.iter_mut().filter(|(_, _, _, r)| r.changed) {
         if let Some(now) = apart.iter().find(|p| p.from == place.path) {
             report.old = Some(std::mem::replace(&mut place.path, now.to.clone()));
@@ -78,24 +80,23 @@ pub(super) fn commit_all(
     Ok(())
 }
 
-/// Where stores are that no settings file leads to.
-fn in_use(built: &[Built<'_>]) -> Vec<PathBuf> {
-    built.iter().filter(|b| b.0.pointed.is_none()).map(|b| b.0.path.clone()).collect()
-}
-
 /// Deletes old generations of a store. Those that went.
 fn prune(place: &Located<'_>, in_use: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let how = Prune {
-        keep: place.target.keep,
-        min_age_ms: place.target.retention_ms,
-        now_ms: place.target.ctx.session.now_ms,
-        dry_run: false,
-    };
+    let how = how(place);
     match &place.pointed {
         Some(pointed) => {
             pruning::of_store(pointed, &place.path, in_use, &how, &place.target.ctx).map(|p| p.gone)
         }
         None => storeset::prune(&place.path, how.keep, how.min_age_ms, how.now_ms, false),
+    }
+}
+
+fn how(place: &Located<'_>) -> Prune {
+    Prune {
+        keep: place.target.keep,
+        min_age_ms: place.target.retention_ms,
+        now_ms: place.target.ctx.session.now_ms,
+        dry_run: false,
     }
 }
 

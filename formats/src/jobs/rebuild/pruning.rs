@@ -110,16 +110,10 @@ pub(super) fn of_store(
     let mut pruned = Pruned { gone, stays: Vec::new() };
     let mut newer = 0;
     for (_, folder) in folders(&pointed.home)? {
-        let store = store_in(&folder, &pointed.home);
-        let age = folder.metadata().map_or(0, |m| how.now_ms.saturating_sub(m.ctime().saturating_mul(1000)));
-        if age < how.min_age_ms || led.has(&store) {
-            newer += 1;
-            continue;
+        match discard(&folder, pointed, &led, how) {
+            true => pruned.gone.push(folder),
+            false => newer += 1,
         }
-        if !how.dry_run {
-            pointed::discard(&folder);
-        }
-        pruned.gone.push(folder);
     }
     if is_same(&pointed.home, current) {
         return Ok(pruned);
@@ -135,6 +129,31 @@ pub(super) fn of_store(
     }
     first(&pointed.home, current, &led, how, ctx, &mut pruned)?;
     Ok(pruned)
+}
+
+/// Deletes generations of a store that are newer than the one at `current`, and old enough: those that were taken back.
+/// The caller holds the store's lock.
+pub(super) fn taken_back(pointed: &Pointed, current: &Path, how: &Prune) -> Result<()> {
+    let settings = storeset::resolve(&pointed.settings)?;
+    let mut led = Led { paths: vec![current.to_owned()], unread: None };
+    led.add_states(&settings, &[])?;
+    for (_, folder) in folders(&pointed.home)? {
+        if is_same(&store_in(&folder, &pointed.home), current) {
+            break;
+        }
+        discard(&folder, pointed, &led, how);
+    }
+    Ok(())
+}
+
+/// Deletes a generation that nothing leads to and that is old enough. Whether it is gone, or would be.
+fn discard(folder: &Path, pointed: &Pointed, led: &Led, how: &Prune) -> bool {
+    let age = folder.metadata().map_or(0, |m| how.now_ms.saturating_sub(m.ctime().saturating_mul(1000)));
+    let goes = age >= how.min_age_ms && !led.has(&store_in(folder, &pointed.home));
+    if goes && !how.dry_run {
+        pointed::discard(folder);
+    }
+    goes
 }
 
 /// What somebody is led to.

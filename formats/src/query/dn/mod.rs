@@ -463,6 +463,32 @@ mod tests {
             }
         }
 
+        /// The quick looks at a name's bytes find what a search in each folded value finds.
+        #[test]
+        fn substrings_are_found_in_values(
+            values in proptest::collection::vec(("[ a-cK\u{212a}İéñ-]{0,6}", 0..4usize), 1..4),
+            long in 0..3usize,
+            needle in "[ a-cKkéi-]{1,3}",
+        ) {
+            let filler = "z".repeat(long * 70);
+            let types = ["2.5.4.10", "2.5.4.3", "1.2.840.113549.1.9.1"];
+            let bytes = |(text, tag): &(String, usize)| match tag {
+                0 => (0x0c, text.as_bytes().to_vec()),
+                1 => (0x13, text.as_bytes().to_vec()),
+                2 => (0x1e, text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+                _ => (0x14, text.bytes().filter(u8::is_ascii).collect()),
+            };
+            let mut values: Vec<(u8, Vec<u8>)> = values.iter().map(bytes).collect();
+            values.push((0x0c, filler.into_bytes()));
+            let pairs: Vec<_> =
+                types.iter().cycle().zip(&values).map(|(t, (tag, v))| (*t, *tag, v.as_slice())).collect();
+            let n = name(&pairs.chunks(1).collect::<Vec<_>>());
+            let wanted = fold(&needle).into_owned();
+            let found = attributes(&n).any(|a| a.text().is_some_and(|t| fold(&t).contains(&wanted)));
+            let pattern = Pattern::parse(&needle, false).expect("a substring");
+            proptest::prop_assert_eq!(pattern.matches(&n), found);
+        }
+
         /// Nothing that is pasted makes it fall over, and both ways to ask agree.
         #[test]
         fn any_text_against_any_name(

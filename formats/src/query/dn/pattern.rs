@@ -2,6 +2,7 @@
 
 use super::parse::{Written, WrittenPair, WrittenValue, parse};
 use super::{Attribute, attributes, fold};
+use crate::asn1::plain;
 use crate::error::Result;
 use std::borrow::Cow;
 
@@ -84,7 +85,7 @@ impl Pattern {
         match &self.wanted {
             Wanted::Substring(pieces, _) if self.exact => has_pieces(name, pieces),
             Wanted::Substring(_, folded) => match folded.as_slice() {
-                [only] => attributes(name).any(|a| value_contains(&a, only)),
+                [only] => may_contain(name, only) && attributes(name).any(|a| value_contains(&a, only)),
                 pieces => attributes(name)
                     .any(|a| a.text().is_some_and(|t| contains_pieces(&fold_owned(t), pieces))),
             },
@@ -298,11 +299,32 @@ fn contains_pieces(text: &str, pieces: &[String]) -> bool {
     })
 }
 
+/// False for names that can't have `needle` in a value: most of a long list are told by a look at their bytes.
+fn may_contain(name: &[u8], needle: &str) -> bool {
+    // Not the header, whose length may be no ASCII.
+    let name = plain(name, 0).map_or(name, |(_, start, end)| &name[start..end]);
+    let ascii = name.is_ascii() && needle.is_ascii();
+    // A value of two or four bytes a letter, and blanks that folding makes one.
+    let zero = name.iter().fold(false, |any, b| any | (*b == 0));
+    let blanks =
+        name.iter().zip(name.iter().skip(1)).fold(false, |any, (a, b)| any | (*a == b' ' && *b == b' '));
+    !ascii || zero || blanks || contains_ascii(name, needle.as_bytes())
+}
+
 /// Whether ASCII `needle`, in lower case, occurs in `text` in any case.
 fn contains_ascii(text: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return true };
-    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
-        .any(|at| text[at + 1..].get(..rest.len()).is_some_and(|t| t.eq_ignore_ascii_case(rest)))
+    // Names are full of letters and blanks, so that other characters are looked for first, then rare letters.
+    let rare = needle.iter().position(|b| !b.is_ascii_alphabetic() && *b != b' ');
+    let at = rare.or_else(|| needle.iter().position(|b| b"jqxzkvwy".contains(b))).unwrap_or(0);
+    let Some(byte) = needle.get(at) else { return true };
+    let fits = |found: usize| {
+        let window = found.checked_sub(at).and_then(|from| text.get(from..from + needle.len()));
+        window.is_some_and(|w| w.eq_ignore_ascii_case(needle))
+    };
+    match byte.is_ascii_alphabetic() {
+        true => memchr::memchr2_iter(*byte, byte.to_ascii_uppercase(), text).any(fits),
+        false => memchr::memchr_iter(*byte, text).any(fits),
+    }
 }
 
 /// Whether `text` is these pieces with anything between them.
