@@ -270,12 +270,10 @@ fn value_contains(attribute: &Attribute<'_>, needle: &str) -> bool {
         if contains_ascii(c, needle.as_bytes()) {
             return true;
         }
-        // Folding could still bring a match about: repeated blanks, and the two letters outside ASCII
-        // whose lower case begins with one of it (the Kelvin sign, the dotted capital I).
-        let folds = |w: &[u8]| w == b"  " || w == b"\xc4\xb0" || w == b"\xe2\x84";
-        let repeated = || memchr::memchr_iter(b' ', c).any(|at| c.get(at + 1) == Some(&b' '));
-        let may_fit = if c.is_ascii() { repeated() } else { c.windows(2).any(folds) };
-        if !may_fit {
+        // Folding makes one blank of many, and of what else is white.
+        let is_white = |b: &u8| matches!(b, b' ' | 0x09..=0x0d);
+        let blanks = needle.contains(' ') && (!c.is_ascii() || c.iter().any(is_white));
+        if !blanks && !has_ascii_in_disguise(c) {
             return false;
         }
     }
@@ -303,12 +301,17 @@ fn contains_pieces(text: &str, pieces: &[String]) -> bool {
 fn may_contain(name: &[u8], needle: &str) -> bool {
     // Not the header, whose length may be no ASCII.
     let name = plain(name, 0).map_or(name, |(_, start, end)| &name[start..end]);
-    let ascii = name.is_ascii() && needle.is_ascii();
-    // A value of two or four bytes a letter, and blanks that folding makes one.
-    let zero = name.iter().fold(false, |any, b| any | (*b == 0));
-    let blanks =
-        name.iter().zip(name.iter().skip(1)).fold(false, |any, (a, b)| any | (*a == b' ' && *b == b' '));
-    !ascii || zero || blanks || contains_ascii(name, needle.as_bytes())
+    // What may be the tag of a value with two or four bytes a letter (BMPString, UniversalString).
+    let wide = name.iter().fold(false, |any, b| any | matches!(b, 0x1e | 0x1c));
+    let plain = needle.is_ascii() && !needle.contains(' ') && !wide && !has_ascii_in_disguise(name);
+    !plain || contains_ascii(name, needle.as_bytes())
+}
+
+/// Whether there is one of the two letters outside ASCII whose lower case begins with one of it (the Kelvin sign, the
+/// dotted capital I).
+fn has_ascii_in_disguise(text: &[u8]) -> bool {
+    let pairs = text.iter().zip(text.iter().skip(1));
+    pairs.fold(false, |any, (a, b)| any | matches!((*a, *b), (0xc4, 0xb0) | (0xe2, 0x84)))
 }
 
 /// Whether ASCII `needle`, in lower case, occurs in `text` in any case.
