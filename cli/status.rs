@@ -243,8 +243,6 @@ fn content(store: &StoreArg, passwords: &Passwords<'_>, session: &Session) -> Re
     })
 }
 
-/// What the last update noted beside the store. Advice for people; nothing depends on it, so what can't be
-/// read is as good as absent.
 /// Prints it for people.
 pub fn print(ui: &Ui, out: &mut Out, status: &Status) -> Result {
     let format = status.content.as_ref().map_or("unreadable", |c| &c.format);
