@@ -16,6 +16,7 @@ use crate::place::{PIECE, Staging};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -120,7 +121,9 @@ impl Staged {
                 Some(made) => made,
                 None => in_a_folder(staging, store)?,
             };
-            note.files = digests(made.path())?;
+            // What was read back is not read once more.
+            let own = of_store(&note, store).and_then(|m| m.next.as_deref());
+            note.files = digests(made.path(), store.file_name().zip(own))?;
             write(&note, made.path()).map_err(|e| failed("its note can't be written", e))?;
             Staged::discard(store)?;
             in_place::move_to_free(made.path(), &place(store))
@@ -140,8 +143,7 @@ impl Staged {
 
     /// What is noted of its own store.
     pub fn member(&self) -> Option<&Member> {
-        let own = std::path::absolute(&self.store).ok()?;
-        self.note.set.iter().find(|m| m.home == own)
+        of_store(&self.note, &self.store)
     }
 
     /// Marks that its set begins to be switched; synced.
@@ -158,7 +160,7 @@ impl Staged {
 
     /// That its files are those that were checked. `Kind::Busy` where they are not.
     pub fn check(&self) -> Result<()> {
-        match digests(&self.path()) {
+        match digests(&self.path(), None) {
             Ok(now) if now == self.note.files => Ok(()),
             _ => Err(Error::new(Kind::Busy, "the staged generation was changed since it was checked")
                 .in_file(&self.path())),
@@ -208,6 +210,12 @@ impl Staged {
         or_gone(in_place::discard(&place(store), store))
             .map_err(|e| failed("the staged generation can't be deleted", e).in_file(&place(store)))
     }
+}
+
+/// What a note says of its own store.
+fn of_store<'n>(note: &'n Note, store: &Path) -> Option<&'n Member> {
+    let own = std::path::absolute(store).ok()?;
+    note.set.iter().find(|m| m.home == own)
 }
 
 /// What is to be deleted may be gone already.
@@ -265,10 +273,15 @@ fn members(at: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(all.into_iter().filter(|p| !is_own(p)).collect())
 }
 
-/// The digest of each.
-fn digests(at: &Path) -> Result<BTreeMap<String, String>> {
+/// The digest of each; of one it may be known.
+fn digests(at: &Path, known: Option<(&OsStr, &str)>) -> Result<BTreeMap<String, String>> {
     let of = |path: PathBuf| {
-        Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), digest(&path)?))
+        let name = path.file_name().unwrap_or_default();
+        let digest = match known.filter(|(own, _)| *own == name) {
+            Some((_, known)) => known.to_owned(),
+            None => digest(&path)?,
+        };
+        Ok((name.to_string_lossy().into_owned(), digest))
     };
     let all = || members(at)?.into_iter().map(of).collect::<std::io::Result<_>>();
     all().map_err(|e| failed("can't be read", e).in_file(at))
