@@ -199,7 +199,7 @@ impl Stash {
         let path = [loaded.format, job.to].iter().find_map(|f| f.stash_file(store));
         let there = path.as_deref().filter(|p| p.is_file());
         let password = job.from.ctx.secrets.store()?;
-        let held = there.map(|p| Source::open(p).and_then(|s| crate::stash::read(s.bytes()?))).transpose();
+        let held = there.map(|p| Source::open(p).and_then(|s| crate::stash::read_from(&s))).transpose();
         let fits = match (held, password) {
             (Ok(Some(held)), Some(password)) => held.bytes() == password.bytes(),
             _ => false,

@@ -16,9 +16,7 @@ use std::sync::Arc;
 /// The password in a stash, as all there is to try. `None`: there is no stash, or none that can be read.
 pub(super) fn stashed(stash: Option<PathBuf>) -> Option<OnePassword> {
     let source = Source::open(&stash.filter(|path| path.is_file())?).ok()?;
-    let password = stash::read(source.bytes().ok()?).ok()?;
-    source.wipe_on_drop();
-    Some(OnePassword(Arc::new(password)))
+    Some(OnePassword(Arc::new(stash::read_from(&source).ok()?)))
 }
 
 /// Writes the stash of the store at `path`, whose password must open it. `form`: else that of the stash that
@@ -59,7 +57,8 @@ pub(super) fn is_for_gskit(password: &Password) -> Result<()> {
 
 /// A store that always has a stash may stand beside this one, under the same name.
 fn is_no_others(path: &Path, current: &Source, password: &Password) -> Result<()> {
-    let holds_it = stash::read(current.bytes()?).is_ok_and(|p| p.bytes() == password.bytes());
+    current.bytes()?;
+    let holds_it = stash::read_from(current).is_ok_and(|p| p.bytes() == password.bytes());
     let owners = FORMATS.iter().filter(|f| f.password_file(path).is_some()).flat_map(|f| f.suffixes());
     match owners.map(|s| path.with_extension(s)).find(|owner| owner != path && owner.is_file()) {
         Some(owner) if !holds_it => {

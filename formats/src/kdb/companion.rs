@@ -123,9 +123,10 @@ fn write_stash(change: &Change<'_>, to: &mut Staging, losses: &mut Vec<Loss>) ->
         return Ok(());
     }
     let password = change.writer.password;
-    let current = change.current(to, "sth")?;
-    let current = current.as_ref().map(|c| c.bytes()).transpose()?;
-    let fits = current.is_some_and(|c| stash::read(c).is_ok_and(|p| p.bytes() == password.bytes()));
+    let source = change.current(to, "sth")?;
+    let current = source.as_ref().map(|c| c.bytes()).transpose()?;
+    let fits =
+        source.as_ref().is_some_and(|s| stash::read_from(s).is_ok_and(|p| p.bytes() == password.bytes()));
     let form = match change.stash {
         _ if fits => return Ok(()),
         Stash::None => {

@@ -13,6 +13,7 @@ use crate::context::Rng;
 use crate::crypto::Hash;
 use crate::error::{Error, Result};
 use crate::model::Password;
+use crate::place::Source;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -34,6 +35,13 @@ const SALT: usize = 32;
 const HEAD: usize = 64;
 /// On average 256 rounds are needed; this many are needed one time in 10^17.
 const MOST_ROUNDS: usize = 10_000;
+
+/// The password in a stash file, whose bytes are wiped: they hold it all but in the clear.
+pub(crate) fn read_from(stash: &Source) -> Result<Password> {
+    let bytes = stash.bytes()?;
+    stash.wipe_on_drop();
+    read(bytes)
+}
 
 /// The password in a stash. `Password` errors: it holds none that could be used.
 pub fn read(stash: &[u8]) -> Result<Password> {

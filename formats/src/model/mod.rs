@@ -13,6 +13,7 @@ mod trust;
 
 pub use der::{Buffer, Der};
 pub use loss::{Loss, LossKind};
+pub(crate) use room::LARGE;
 pub use room::Room;
 pub use secret::{KeyMaterial, Password, Seal, Secret};
 pub use trust::{Level, Purpose, Trust};

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 /// From here on room is taken from the system in one piece, with the advice to back it by large pages.
 /// A keystore is filled once from end to end: in pages of 4 KiB most of the time would go into the page
 /// faults of claiming them one by one (measured: a third of all that a conversion of 7 MB costs).
-const LARGE: usize = 512 << 10;
+pub(crate) const LARGE: usize = 512 << 10;
 /// The size of a large page on most machines: only regions of whole large pages are aligned to them.
 const PAGE: usize = 2 << 20;
 

@@ -1,8 +1,8 @@
 //! A text as it is read, in parts that end where a block ends: a bundle of any size passes through a window.
 
 use crate::error::{Error, Result};
-use crate::model::Room;
-use crate::place::{Source, cannot_read};
+use crate::model::{LARGE, Room};
+use crate::place::{PIECE, Source, cannot_read};
 use memchr::memmem::{self, Finder, FinderRev};
 use std::io::Read;
 use std::sync::LazyLock;
@@ -10,10 +10,6 @@ use zeroize::Zeroizing;
 
 /// Bytes read at once. What they decode to fits into one large page of 2 MiB.
 const WINDOW: usize = 2_700_000;
-/// A text of fewer bytes comes from ordinary memory, where claiming a page costs more than filling it.
-const SHORT: usize = 512 << 10;
-/// Bytes of it read at once: the same few pages over and over.
-const SHORT_WINDOW: usize = 64 << 10;
 
 /// In the armour of every key.
 static PRIVATE_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"PRIVATE KEY"));
@@ -55,7 +51,8 @@ impl<'s> Parts<'s> {
         }
         let here = source.in_memory();
         let from = source.whole_reader()?;
-        let window = if size < SHORT { SHORT_WINDOW } else { WINDOW };
+        // A short text's window is ordinary memory, where claiming a page costs more than filling it.
+        let window = if size < LARGE { PIECE } else { WINDOW };
         // One more byte lets the end be seen.
         let window = if here.is_some() { 0 } else { size.saturating_add(1).min(window) };
         let room = Zeroizing::new(Room::new(window)?);
@@ -137,7 +134,7 @@ mod tests {
     /// The parts of texts of 30 and 700 blocks of 12,000 bytes, some of them joined.
     #[test]
     fn parts_end_behind_blocks() {
-        parts_of(30, SHORT_WINDOW);
+        parts_of(30, PIECE);
         parts_of(700, WINDOW);
     }
 
@@ -172,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_has_no_end_comes_whole() {
-        for size in [0, 5, SHORT_WINDOW, SHORT - 40, SHORT, WINDOW - 1, WINDOW, 3 * WINDOW] {
+        for size in [0, 5, PIECE, LARGE - 40, LARGE, WINDOW - 1, WINDOW, 3 * WINDOW] {
             let text = [&b"-----BEGIN A-----\n"[..], &vec![b'x'; size], b"\n-----END A---"].concat();
             let (_file, source) = written(&text);
             for source in [source, Source::memory("x", text.clone())] {

@@ -42,8 +42,7 @@ fn check_stash(subject: &Subject<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bytes = Source::open(&place).and_then(|s| s.bytes().cloned());
-    match bytes.and_then(|bytes| stash::read(&bytes)) {
+    match Source::open(&place).and_then(|s| stash::read_from(&s)) {
         Err(e) => findings.store(&STASH_UNREADABLE, format!("{name}: {}", e.message())),
         // The store's own password is proved by its being open.
         Ok(stashed) => match subject.ctx.secrets.store() {
@@ -60,8 +59,7 @@ pub(super) fn stash_of_closed(path: &Path, ctx: &Ctx<'_>, findings: &mut Finding
     let places = FORMATS.iter().filter_map(|f| f.password_file(path)).filter(|p| p != path && p.is_file());
     for place in places {
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bytes = Source::open(&place).and_then(|s| s.bytes().cloned());
-        match bytes.and_then(|bytes| stash::read(&bytes)) {
+        match Source::open(&place).and_then(|s| stash::read_from(&s)) {
             Err(e) => findings.store(&STASH_UNREADABLE, format!("{name}: {}", e.message())),
             Ok(stashed) => {
                 let secrets = OnePassword(Arc::new(stashed));

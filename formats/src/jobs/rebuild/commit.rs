@@ -57,8 +57,10 @@ pub(super) fn commit_all(
         let e = take_back(done, e);
         // A hook that fails every night must not fill the disk with generations that were taken back.
         for (place, ..) in built.iter().filter(|b| b.3.changed) {
-            let pointed = place.pointed.as_ref();
-            let _ = pointed.map(|p| pruning::taken_back(p, &place.path, &how(place)));
+            if let Some(pointed) = &place.pointed {
+                // What can't be deleted goes another time; the hook is what is told of.
+                let _ = pruning::taken_back(pointed, &place.path, &how(place));
+            }
         }
         return Err(e);
     }

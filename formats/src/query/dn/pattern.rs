@@ -299,7 +299,7 @@ fn contains_pieces(text: &str, pieces: &[String]) -> bool {
 
 /// False for names that can't have `needle` in a value: most of a long list are told by a look at their bytes.
 fn may_contain(name: &[u8], needle: &str) -> bool {
-    // Not the header, whose length may be no ASCII.
+    // Not the header, whose length may look like a tag below.
     let name = plain(name, 0).map_or(name, |(_, start, end)| &name[start..end]);
     // What may be the tag of a value with two or four bytes a letter (BMPString, UniversalString).
     let wide = name.iter().fold(false, |any, b| any | matches!(b, 0x1e | 0x1c));
